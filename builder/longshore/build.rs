@@ -1,0 +1,85 @@
+//! Builds the launcher for musl, so that `longshore` can carry it: one `cargo build` makes the one executable.
+//!
+//! Cargo cannot depend on a binary for another target without unstable features, so it is called a second time, with a target folder of
+//! its own (the outer build holds the lock of the usual one). The launcher is `$OUT_DIR/launcher` afterwards.
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// musl's start-up is the shortest and its static programs the smallest: the launcher stands in every image.
+const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// What the outer build says about the target `longshore` is for, or about being checked by clippy: both would change what is built here.
+const OUTER_BUILD_VARIABLES: [&str; 6] = [
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_TARGET_DIR",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "CLIPPY_ARGS",
+];
+
+fn main() {
+    let root = workspace_root();
+    for path in [
+        "lifecycle/launcher",
+        "lifecycle/spec/src",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
+        println!("cargo::rerun-if-changed={}", root.join(path).display());
+    }
+    if let Err(message) = build_launcher(&root) {
+        for line in message.lines() {
+            println!("cargo::error={line}");
+        }
+    }
+}
+
+fn workspace_root() -> PathBuf {
+    let own = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    own.ancestors()
+        .nth(2)
+        .expect("builder/longshore is two folders below the root")
+        .to_owned()
+}
+
+fn build_launcher(root: &Path) -> Result<(), String> {
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let target_dir = out_dir.join("launcher-target");
+    let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--profile",
+            "launcher",
+            "--package",
+            "launcher",
+            "--target",
+            TARGET,
+        ])
+        .arg("--manifest-path")
+        .arg(root.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .current_dir(root);
+    for variable in OUTER_BUILD_VARIABLES {
+        cargo.env_remove(variable);
+    }
+    let output = cargo
+        .output()
+        .map_err(|error| format!("cargo could not be started to build the launcher: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "the launcher does not build for {TARGET}; if the target is not installed, run: rustup target add {TARGET}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    let built = target_dir.join(TARGET).join("launcher/launcher");
+    fs::copy(&built, out_dir.join("launcher"))
+        .map(drop)
+        .map_err(|error| format!("{} could not be copied: {error}", built.display()))
+}

@@ -1,0 +1,106 @@
+//! The app's control files, read before anything is downloaded: what is wrong with them is said now.
+//!
+//! The rules and the words are the buildpacks' own; a build under another platform says the same, only later.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use buildpack_kit::{Explain as _, ProjectToml, Variables};
+
+use super::selection::Patterns;
+use crate::embedded;
+use crate::errors;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// What project.toml says to the platform (project descriptor 0.2).
+#[derive(Debug, Default)]
+pub(crate) struct Project {
+    pub(crate) patterns: Patterns,
+    /// `[[io.buildpacks.build.env]]`, for /platform/env.
+    pub(crate) build_env: Vec<(String, String)>,
+}
+
+/// Reads project.toml's part for the platform.
+pub(crate) fn project(app: &Path) -> Result<Project, Failure> {
+    let Some(project) = ProjectToml::read(app).map_err(|error| errors::app(&error.explain()))?
+    else {
+        return Ok(Project::default());
+    };
+    let list = |name: &str| -> Result<Option<Vec<String>>, Failure> {
+        project
+            .file()
+            .get(&["io", "buildpacks", name])
+            .map_err(|error| errors::app(&error.explain()))
+    };
+    let patterns = match (list("include")?, list("exclude")?) {
+        (Some(_), Some(_)) => {
+            let body = "[io.buildpacks] in 'project.toml' has both `include` and `exclude`; the project descriptor allows one.\nRemove one of them.";
+            return Err(Failure::new(Exit::App, "Both include and exclude", body));
+        }
+        (Some(include), None) => Patterns::Include(include),
+        (None, Some(exclude)) => Patterns::Exclude(exclude),
+        (None, None) => Patterns::None,
+    };
+    let build_env = project
+        .build_env()
+        .iter()
+        .map(|variable| (variable.name.clone(), variable.value.clone()))
+        .collect();
+    Ok(Project {
+        patterns,
+        build_env,
+    })
+}
+
+/// Asks each buildpack's own rules about the app, as far as they need nothing but its files.
+pub(crate) fn check(
+    app: &Path,
+    variables: &BTreeMap<String, String>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut known = Variables::default();
+    for (name, value) in variables {
+        known.set(name, value);
+    }
+    buildpack_deps::check(app, &known).map_err(|error| errors::app(&error.explain()))?;
+    buildpack_hooks::read(app).map_err(|error| errors::app(&error.explain()))?;
+    buildpack_apt::PackageList::read(app)
+        .map_err(|error| errors::app(&buildpack_apt::AptError::from(error).explain()))?;
+    let reading = buildpack_procfile::read(app).map_err(|error| errors::app(&error.explain()))?;
+    if let Some(warning) = reading.warning() {
+        output.detail(&format!("{}: {}", warning.title(), warning.body()));
+    }
+    let suite = embedded::default_suite();
+    buildpack_python::check(app, &known, suite.as_deref())
+        .map(drop)
+        .map_err(|error| errors::app(&error.explain()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project_of(text: &str) -> Result<Project, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("project.toml"), text).unwrap();
+        project(folder.path())
+    }
+
+    #[test]
+    fn project_patterns_and_variables() {
+        let project =
+            project_of("[io.buildpacks]\nexclude = ['data/']\n[[io.buildpacks.build.env]]\nname='A'\nvalue='1'\n").unwrap();
+        assert_eq!(
+            project.patterns,
+            Patterns::Exclude(vec!["data/".to_owned()])
+        );
+        assert_eq!(project.build_env, [("A".to_owned(), "1".to_owned())]);
+    }
+
+    #[test]
+    fn project_include_and_exclude() {
+        let failure = project_of("[io.buildpacks]\ninclude=['a']\nexclude=['b']\n").unwrap_err();
+        assert_eq!(failure.title, "Both include and exclude");
+    }
+}

@@ -1,0 +1,146 @@
+//! What the typed texts mean: image names, outputs, variables. Each is parsed once, here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use oci_image::{ImageName, ParseImageNameError};
+
+use crate::failure::{Exit, Failure};
+use crate::host::Environment;
+
+/// The default name of an app's image: the folder's own name, with what no image name may hold replaced by `-`.
+pub(crate) fn name_of_folder(folder: &Path) -> Result<ImageName, Failure> {
+    let name = folder
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let keep = |c: char| {
+        if c.is_ascii_lowercase() || c.is_ascii_digit() {
+            c
+        } else {
+            '-'
+        }
+    };
+    let cleaned: String = name.chars().map(keep).collect();
+    let parts: Vec<&str> = cleaned.split('-').filter(|part| !part.is_empty()).collect();
+    parts.join("-").parse().map_err(|_: ParseImageNameError| {
+        let body = format!(
+            "The folder {} gives no usable image name. Give one with --tag.",
+            folder.display()
+        );
+        Failure::new(Exit::Usage, "No image name", body)
+    })
+}
+
+/// Reads a name that the user gave.
+pub(crate) fn image_name(text: &str) -> Result<ImageName, Failure> {
+    text.parse().map_err(|error: ParseImageNameError| {
+        Failure::new(
+            Exit::Usage,
+            "Not an image name",
+            format!("{error}.\nWrite for example: my-app, team/my-app:v2."),
+        )
+    })
+}
+
+/// Where an image is written besides the store, or read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Layout(PathBuf),
+    OciArchive(PathBuf),
+    DockerArchive(PathBuf),
+}
+
+impl Place {
+    /// `None` where the text has none of the known prefixes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (kind, path) = text.split_once(':')?;
+        let path = PathBuf::from(path);
+        match kind {
+            _ if path.as_os_str().is_empty() => None,
+            "oci" => Some(Self::Layout(path)),
+            "oci-archive" => Some(Self::OciArchive(path)),
+            "docker-archive" => Some(Self::DockerArchive(path)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn parse_output(text: &str) -> Result<Self, Failure> {
+        Self::parse(text).ok_or_else(|| {
+            let body = format!(
+                "--output {text:?} names no place to write to.\n\
+                 Write oci:DIR, oci-archive:FILE or docker-archive:FILE."
+            );
+            Failure::new(Exit::Usage, "Unknown output", body)
+        })
+    }
+}
+
+/// Reads `K=V`, or `K` for the value it has here.
+pub(crate) fn variables(
+    texts: &[String],
+    env: &Environment,
+) -> Result<BTreeMap<String, String>, Failure> {
+    texts.iter().map(|text| variable(text, env)).collect()
+}
+
+fn variable(text: &str, env: &Environment) -> Result<(String, String), Failure> {
+    let wrong = |body: String| Failure::new(Exit::Usage, "Variable not understood", body);
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.to_owned()),
+        None => {
+            let value = env.text(text).ok_or_else(|| {
+                wrong(format!("--env {text} takes the value of {text} from here, but it is not set. Write --env {text}=VALUE."))
+            })?;
+            (text, value)
+        }
+    };
+    // A variable becomes a file of this name below /platform/env.
+    if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
+        return Err(wrong(format!(
+            "--env {text:?} does not begin with a variable's name. Write --env NAME=VALUE."
+        )));
+    }
+    Ok((name.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_folder_is_cleaned() {
+        let name = |path: &str| name_of_folder(Path::new(path)).map(|name| name.to_string());
+        assert_eq!(name("/x/My Dash.App").unwrap(), "my-dash-app:latest");
+        assert_eq!(name("/").unwrap_err().title, "No image name");
+        assert_eq!(image_name("No Name").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn place_kinds() {
+        assert_eq!(Place::parse("oci:out"), Some(Place::Layout("out".into())));
+        assert_eq!(
+            Place::parse("docker-archive:a.tar"),
+            Some(Place::DockerArchive("a.tar".into()))
+        );
+        assert_eq!(Place::parse("oci:"), None);
+        assert_eq!(Place::parse("s3:x"), None);
+    }
+
+    #[test]
+    fn variables_from_here_and_given() {
+        let env = Environment::of([("HERE", "h")]);
+        let read = |texts: &[&str]| {
+            variables(
+                &texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>(),
+                &env,
+            )
+        };
+        let expected = [("A", "1=2"), ("HERE", "h")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(read(&["A=1=2", "HERE"]).unwrap(), BTreeMap::from(expected));
+        assert!(read(&["NOT_HERE"]).unwrap_err().body.contains("is not set"));
+        assert!(read(&["=x"]).is_err());
+        assert!(read(&["a/b=x"]).is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! The sandbox in which the detector and the builder run, and the running of them.
+//!
+//! ```text
+//! /              overlay over the build rootfs, thrown away
+//! /cnb           buildpacks, order, lifecycle (this very executable)
+//! /workspace     overlay over the app folder; its upper folder already hides what stays out
+//! /layers        overlay over the cached layers' trees, or a plain folder where there are none
+//! /platform/env  the variables of the build
+//! /run/longshore the host's CA bundle and pip configuration: mounts, so that none of it can reach the image
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use sandbox::{Access, Mount, Network, OverlayDirs, Root, Sandbox, Status, Stream, Streams, User};
+
+use crate::embedded::{PROGRAM_IN_SANDBOX, Unpacked};
+use crate::errors;
+use crate::failure::{Exit, Failure};
+use crate::host::{self, CA_BUNDLE_IN_SANDBOX, HOME_IN_SANDBOX};
+use crate::output::{Level, Output};
+
+/// The Platform API that our own builds speak.
+pub(crate) const PLATFORM_API: &str = "0.14";
+
+/// What stands at `/workspace`.
+#[derive(Debug)]
+pub(crate) enum AppMount {
+    Overlay(OverlayDirs),
+    /// A copy of the app, where the sandbox's user could not read every file of the folder itself.
+    Copy(PathBuf),
+}
+
+/// What stands at `/layers`.
+#[derive(Debug)]
+pub(crate) enum LayersMount {
+    Overlay(OverlayDirs),
+    Plain(PathBuf),
+}
+
+/// Everything that the phases see.
+#[derive(Debug)]
+pub(crate) struct PhaseSandbox<'a> {
+    pub(crate) root: OverlayDirs,
+    pub(crate) unpacked: &'a Unpacked,
+    pub(crate) program: &'a Path,
+    pub(crate) app: AppMount,
+    pub(crate) layers: LayersMount,
+    pub(crate) platform: PathBuf,
+    pub(crate) network: &'a host::Network,
+    pub(crate) ca_bundle: &'a [u8],
+}
+
+impl PhaseSandbox<'_> {
+    /// Runs one phase. Its lines go to the user as they come.
+    pub(crate) fn run(
+        &self,
+        phase: &str,
+        arguments: &[&str],
+        output: &Output,
+    ) -> Result<PhaseEnd, Failure> {
+        let mut argv = vec![format!("/cnb/lifecycle/{phase}")];
+        argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        argv.push(format!(
+            "-log-level={}",
+            if output.level() == Level::Verbose {
+                "debug"
+            } else {
+                "info"
+            }
+        ));
+        // One pipe for both: the order of a buildpack's lines is kept.
+        let (lines, stdout) =
+            std::io::pipe().map_err(|error| errors::storage("a pipe could not be made", &error))?;
+        let stderr = stdout
+            .try_clone()
+            .map_err(|error| errors::storage("a pipe could not be made", &error))?;
+        let streams = Streams {
+            stdin: Stream::Null,
+            stdout: Stream::File(stdout.into()),
+            stderr: Stream::File(stderr.into()),
+        };
+        let child = self
+            .sandbox()
+            .spawn(&argv, streams)
+            .map_err(|error| errors::sandbox(&error))?;
+        let mut said = Vec::new();
+        for line in BufReader::new(lines).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            output.info(&line);
+            said.push(line);
+        }
+        let finished = child.wait().map_err(|error| errors::sandbox(&error))?;
+        Ok(PhaseEnd {
+            status: finished.status,
+            said,
+        })
+    }
+
+    fn sandbox(&self) -> Sandbox {
+        let mut sandbox = Sandbox::new(Root::Overlay(self.root.clone()));
+        sandbox.user = User::CNB;
+        sandbox.network = Network::Host;
+        sandbox.cwd = PathBuf::from("/workspace");
+        sandbox.env = environment();
+        sandbox.mounts = self.mounts();
+        sandbox
+    }
+
+    fn mounts(&self) -> Vec<Mount> {
+        let mut mounts = vec![
+            bind(&self.unpacked.cnb, "/cnb", Access::ReadOnly),
+            bind(self.program, PROGRAM_IN_SANDBOX, Access::ReadOnly),
+            bind(&self.platform, "/platform", Access::ReadOnly),
+            match &self.app {
+                AppMount::Overlay(dirs) => Mount::Overlay {
+                    dirs: dirs.clone(),
+                    target: "/workspace".into(),
+                },
+                AppMount::Copy(folder) => bind(folder, "/workspace", Access::ReadWrite),
+            },
+            match &self.layers {
+                LayersMount::Overlay(dirs) => Mount::Overlay {
+                    dirs: dirs.clone(),
+                    target: "/layers".into(),
+                },
+                LayersMount::Plain(folder) => bind(folder, "/layers", Access::ReadWrite),
+            },
+            Mount::Tmpfs {
+                target: HOME_IN_SANDBOX.into(),
+                size: None,
+            },
+        ];
+        mounts.extend(network_mounts(self.network, self.ca_bundle));
+        mounts.extend(apt_sources());
+        mounts
+    }
+}
+
+/// How a phase ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct PhaseEnd {
+    pub(crate) status: Status,
+    pub(crate) said: Vec<String>,
+}
+
+impl PhaseEnd {
+    /// The exit codes are the CNB platform specification's: 20 and 21 for detect, 51 for a buildpack's own failure.
+    pub(crate) fn check(self, phase: &str) -> Result<(), Failure> {
+        match self.status {
+            Status::Exited(0) => Ok(()),
+            Status::Exited(20 | 21) => Err(errors::nothing_detected(&self.said)),
+            Status::Exited(51) => Err(errors::buildpack_failed(&self.said)),
+            Status::Exited(code) => Err(Failure::new(
+                Exit::Other,
+                format!("The {phase} failed"),
+                format!("It ended with exit code {code}; its last lines are above."),
+            )),
+            Status::Signaled(signal) => {
+                let body = format!(
+                    "Signal {signal} ended it. If you did not send it, the machine may be out of memory."
+                );
+                Err(Failure::new(
+                    Exit::Other,
+                    format!("The {phase} was stopped"),
+                    body,
+                ))
+            }
+        }
+    }
+}
+
+/// What the host's network needs inside: name resolution, trust, pip's configuration, folders of wheels.
+pub(crate) fn network_mounts(network: &host::Network, ca_bundle: &[u8]) -> Vec<Mount> {
+    let mut mounts = vec![Mount::Contents {
+        target: CA_BUNDLE_IN_SANDBOX.into(),
+        bytes: ca_bundle.to_vec(),
+    }];
+    for file in ["/etc/resolv.conf", "/etc/hosts"] {
+        if let Ok(bytes) = std::fs::read(file) {
+            mounts.push(Mount::Contents {
+                target: file.into(),
+                bytes,
+            });
+        }
+    }
+    for (path, target) in &network.pip_configs {
+        if let Ok(bytes) = std::fs::read(path) {
+            mounts.push(Mount::Contents {
+                target: target.into(),
+                bytes,
+            });
+        }
+    }
+    for folder in network.local_wheel_folders() {
+        mounts.push(Mount::Bind {
+            target: folder.clone(),
+            source: folder,
+            access: Access::ReadOnly,
+        });
+    }
+    mounts
+}
+
+/// The machine's own list of Debian mirrors, for buildpacks that fetch packages. Credentials (auth.conf) stay out.
+fn apt_sources() -> Vec<Mount> {
+    let listed = std::fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let files = listed
+        .map(|entry| entry.path())
+        .chain([PathBuf::from("/etc/apt/sources.list")]);
+    let read = |path: PathBuf| {
+        std::fs::read(&path).ok().map(|bytes| Mount::Contents {
+            target: path,
+            bytes,
+        })
+    };
+    files.filter_map(read).collect()
+}
+
+/// What the phases themselves need; the build's own variables stand below /platform/env.
+fn environment() -> BTreeMap<OsString, OsString> {
+    let pairs = [
+        ("CNB_PLATFORM_API", PLATFORM_API),
+        ("CNB_TARGET_OS", "linux"),
+        ("CNB_USER_ID", "1000"),
+        ("CNB_GROUP_ID", "1000"),
+        ("HOME", HOME_IN_SANDBOX),
+        ("LANG", "C.UTF-8"),
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
+    ];
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect()
+}
+
+fn bind(source: &Path, target: &str, access: Access) -> Mount {
+    Mount::Bind {
+        source: source.to_owned(),
+        target: target.into(),
+        access,
+    }
+}

@@ -1,0 +1,102 @@
+//! What is to be built: the command line and the app's own files, read and checked before anything is downloaded.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use oci_image::ImageName;
+
+use crate::app::control;
+use crate::app::selection::{SelectError, Selection, select};
+use crate::arguments::{self, Place};
+use crate::cli::{BuildArgs, MirrorOptions};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::stack_images;
+
+/// One build, understood.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The app folder, without symlinks.
+    pub(crate) app: PathBuf,
+    pub(crate) name: ImageName,
+    pub(crate) outputs: Vec<Place>,
+    pub(crate) metadata_file: Option<PathBuf>,
+    pub(crate) selection: Selection,
+    pub(crate) clear_cache: bool,
+    pub(crate) mirrors: MirrorOptions,
+    refresh: bool,
+    /// `--env` over project.toml's variables.
+    variables: BTreeMap<String, String>,
+}
+
+pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, Failure> {
+    let BuildArgs { app, options } = arguments;
+    let folder = app.canonicalize().and_then(|path| path.read_dir().map(|_| path)).map_err(|error| {
+        let body = format!("{} cannot be read: {error}.\nGive the folder that holds the app's requirements.txt and Procfile.", app.display());
+        Failure::new(Exit::App, "Cannot read the app folder", body)
+    })?;
+    let name = match &options.tag {
+        Some(tag) => arguments::image_name(tag)?,
+        None => arguments::name_of_folder(&folder)?,
+    };
+    let outputs = options
+        .output
+        .iter()
+        .map(|text| Place::parse_output(text))
+        .collect::<Result<_, _>>()?;
+    let given = arguments::variables(&options.env, &context.env)?;
+    let project = control::project(&folder)?;
+    let selection = select(
+        &folder,
+        &project.patterns,
+        rustix::process::geteuid().as_raw(),
+    )
+    .map_err(|error| cannot_select(&error))?;
+    let mut variables: BTreeMap<String, String> = project.build_env.into_iter().collect();
+    variables.extend(given);
+    control::check(&folder, &variables, &context.output)?;
+    Ok(Request {
+        app: folder,
+        name,
+        outputs,
+        metadata_file: options.metadata_file.clone(),
+        selection,
+        clear_cache: options.clear_cache,
+        mirrors: options.mirrors.clone(),
+        refresh: options.refresh,
+        variables,
+    })
+}
+
+fn cannot_select(error: &SelectError) -> Failure {
+    let advice = match error {
+        SelectError::Read { .. } => {
+            "Make it readable for the user who builds, or leave it out with `exclude` in project.toml's [io.buildpacks] table."
+        }
+        SelectError::Pattern { .. } => "The patterns are those of .gitignore files.",
+    };
+    Failure::new(
+        Exit::App,
+        "Cannot read the app folder",
+        format!("{error}.\n{advice}"),
+    )
+}
+
+impl Request {
+    /// Which app's cache it is: the same folder built again.
+    pub(crate) fn identity(&self) -> String {
+        format!("{}\0{}", self.app.display(), self.name.repository())
+    }
+
+    /// `/platform/env`: the app's and the user's variables, and under them what the host's network asks for.
+    pub(crate) fn platform_variables(&self, context: &Context) -> BTreeMap<String, String> {
+        let mut variables = context.network.sandbox_variables();
+        variables.extend(context.network.index.clone());
+        variables.extend(stack_images::mirror_variables(&self.mirrors, context));
+        if self.refresh {
+            variables.insert("LONGSHORE_REFRESH".to_owned(), "1".to_owned());
+        }
+        variables.extend(self.variables.clone());
+        variables
+    }
+}

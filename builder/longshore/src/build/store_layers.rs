@@ -1,0 +1,264 @@
+//! The store as the lifecycle's cache, and what the overlay over its trees says about the layers after a build.
+//!
+//! A cached layer is not unpacked again: its tree becomes a lower folder of `/layers`. Afterwards, a layer of which the upper folder has
+//! nothing is unchanged, and nothing of it was read.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use cnb_spec::id::{BuildpackId, LayerName};
+use cnb_spec::labels::CacheMetadata;
+use lifecycle::cache::{CachedLayer, LayerCache};
+use lifecycle::contents::{LayerSource, LayersView};
+use lifecycle::export::{Exported, Role};
+use lifecycle::images::ImageError;
+use oci_image::layer::LayerContents;
+use oci_image::{DiffId, Owner, Owners};
+use store::apps::{AppCache, AppState};
+use store::overlay::{self, Change, LowerFiles};
+use store::{StagedTree, Store};
+
+use super::workspace::Workspace;
+
+/// Whose the files of layers are in the image.
+pub(crate) const CNB_OWNER: Owner = Owner {
+    uid: 1000,
+    gid: 1000,
+};
+
+type Key = (BuildpackId, LayerName);
+
+/// One build's layers.
+#[derive(Debug)]
+pub(crate) struct StoreLayers<'a> {
+    store: &'a Store,
+    workspace: &'a Workspace,
+    app: &'a Path,
+    /// In seconds since 1970.
+    now: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    cache: AppCache,
+    restored: BTreeMap<Key, DiffId>,
+    /// What a layer was found to be, once it was looked at.
+    seen: BTreeMap<Key, LayerSource>,
+    kept: Vec<DiffId>,
+}
+
+impl<'a> StoreLayers<'a> {
+    pub(crate) fn new(
+        store: &'a Store,
+        workspace: &'a Workspace,
+        app: &'a Path,
+        cache: AppCache,
+        now: u64,
+    ) -> Self {
+        let state = State {
+            cache,
+            restored: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            kept: Vec::new(),
+        };
+        Self {
+            store,
+            workspace,
+            app,
+            now,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The `layers` folders of the restored trees, for the overlay.
+    pub(crate) fn lowers(&self) -> Result<Vec<PathBuf>, store::StoreError> {
+        let restored: Vec<DiffId> = self.state().restored.values().copied().collect();
+        let mut lowers = Vec::new();
+        for diff_id in restored {
+            let folder = self
+                .store
+                .tree(&diff_id)?
+                .map(|tree| tree.path.join("layers"));
+            // Two layers may have the same content and so the same tree; the kernel refuses one folder twice.
+            lowers.extend(folder.filter(|folder| !lowers.contains(folder)));
+        }
+        Ok(lowers)
+    }
+
+    /// Keeps the trees of layers that are in the image but not in the cache, so that running the image need not unpack them.
+    pub(crate) fn keep_trees(&self, exported: &Exported) -> Result<(), ImageError> {
+        for layer in &exported.layers {
+            let Role::Buildpack {
+                buildpack,
+                layer: name,
+            } = &layer.role
+            else {
+                continue;
+            };
+            let key = (buildpack.clone(), name.clone());
+            let seen = self.state().seen.get(&key).cloned();
+            if let Some(LayerSource::Changed(path)) = seen
+                && path.try_exists().map_err(ImageError::new)?
+            {
+                self.adopt(&key, &path, &layer.blob.diff_id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames a changed layer's folder into the store, at the path it has in the image.
+    fn adopt(
+        &self,
+        (buildpack, layer): &Key,
+        path: &Path,
+        diff_id: &DiffId,
+    ) -> Result<(), ImageError> {
+        let name = format!("{}.{layer}", buildpack.escaped());
+        let staged = self
+            .workspace
+            .staging(&format!("tree-{name}"))
+            .map_err(ImageError::new)?;
+        let parent = staged.join("layers").join(buildpack.escaped());
+        std::fs::create_dir_all(&parent).map_err(ImageError::new)?;
+        overlay::move_whole(path, &parent.join(layer.as_str())).map_err(ImageError::new)?;
+        let tree = StagedTree {
+            path: &staged,
+            diff_id: *diff_id,
+            owners: &Owners::new(CNB_OWNER),
+        };
+        self.store.adopt_tree(&tree).map_err(ImageError::new)?;
+        Ok(())
+    }
+
+    fn look(&self, key: &Key, restored: Option<&DiffId>) -> io::Result<LayerSource> {
+        let (buildpack, layer) = key;
+        let below = Path::new(&buildpack.escaped()).join(layer.as_str());
+        let upper = self.workspace.layers().join(&below);
+        let Some(diff_id) = restored else {
+            return Ok(if upper.try_exists()? {
+                LayerSource::Changed(upper)
+            } else {
+                LayerSource::Absent
+            });
+        };
+        let tree = self.store.tree(diff_id).map_err(io::Error::other)?;
+        let Some(tree) = tree else {
+            return Ok(LayerSource::Absent);
+        };
+        let lower = tree.path.join("layers").join(&below);
+        Ok(match self.change(key, &lower, &upper)? {
+            Change::Unchanged => LayerSource::Unchanged {
+                diff_id: *diff_id,
+                path: lower,
+            },
+            Change::Removed => LayerSource::Absent,
+            Change::Replaced => LayerSource::Changed(upper),
+            Change::Modified => {
+                let name = format!("{}.{layer}", buildpack.escaped());
+                let merged = self.workspace.staging("merged")?.join(name);
+                overlay::merge(&lower, &upper, &merged, LowerFiles::Link)?;
+                LayerSource::Changed(merged)
+            }
+        })
+    }
+
+    /// A buildpack that removes its whole folder leaves its mark there, above the layer.
+    fn change(&self, (buildpack, _): &Key, lower: &Path, upper: &Path) -> io::Result<Change> {
+        let lower_folder = lower.parent().unwrap_or(lower);
+        match overlay::change(
+            lower_folder,
+            &self.workspace.layers().join(buildpack.escaped()),
+        )? {
+            Change::Replaced if upper.try_exists()? => Ok(Change::Replaced),
+            Change::Removed | Change::Replaced => Ok(Change::Removed),
+            Change::Unchanged | Change::Modified => overlay::change(lower, upper),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LayersView for StoreLayers<'_> {
+    fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource> {
+        let key = (buildpack.clone(), layer.clone());
+        let mut state = self.state();
+        if let Some(source) = state.seen.get(&key) {
+            return Ok(source.clone());
+        }
+        let source = self.look(&key, state.restored.get(&key))?;
+        state.seen.insert(key, source.clone());
+        Ok(source)
+    }
+}
+
+impl LayerCache for StoreLayers<'_> {
+    fn metadata(&self) -> Result<CacheMetadata, ImageError> {
+        let state = self.state();
+        let metadata = state
+            .cache
+            .state
+            .as_ref()
+            .map(|state| state.metadata.clone());
+        // One that another version wrote, and that does not read, is an empty cache.
+        Ok(metadata
+            .and_then(|metadata| serde_json::from_value(metadata).ok())
+            .unwrap_or_default())
+    }
+
+    fn has(&self, diff_id: &DiffId) -> Result<bool, ImageError> {
+        self.store
+            .tree(diff_id)
+            .map(|tree| tree.is_some())
+            .map_err(ImageError::new)
+    }
+
+    fn restore(&self, layer: &CachedLayer<'_>, _layers_dir: &Path) -> Result<(), ImageError> {
+        if let Some((buildpack, name)) = layer.layer {
+            self.state()
+                .restored
+                .insert((buildpack.clone(), name.clone()), layer.diff_id);
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &self,
+        layer: &CachedLayer<'_>,
+        _contents: &LayerContents<'_>,
+    ) -> Result<(), ImageError> {
+        if let Some((buildpack, name)) = layer.layer {
+            let key = (buildpack.clone(), name.clone());
+            let seen = self.state().seen.get(&key).cloned();
+            if let Some(LayerSource::Changed(path)) = seen {
+                self.adopt(&key, &path, &layer.diff_id)?;
+            }
+        }
+        self.reuse(layer)
+    }
+
+    fn reuse(&self, layer: &CachedLayer<'_>) -> Result<(), ImageError> {
+        // The SBOM files of cached layers are written anew by every build of ours; they need no tree.
+        if layer.layer.is_some() {
+            self.state().kept.push(layer.diff_id);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, metadata: &CacheMetadata) -> Result<(), ImageError> {
+        let mut state = self.state();
+        let metadata = serde_json::to_value(metadata).map_err(ImageError::new)?;
+        let layers = std::mem::take(&mut state.kept);
+        let new = AppState {
+            app: self.app.to_owned(),
+            built: self.now,
+            layers,
+            metadata,
+        };
+        state.cache.save(new).map_err(ImageError::new)
+    }
+}

@@ -1,0 +1,186 @@
+//! The command line's main path: read what was typed and where we are, run one command, report one error.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Parser as _;
+use fetch::trust::Roots;
+use oci_image::{Image, Layer, LayerBlob};
+use sandbox::Helper;
+use store::Store;
+
+use crate::cli::{CacheCommand, Cli, Command, StackCommand};
+use crate::embedded::{self, Unpacked};
+use crate::errors;
+use crate::failure::{Exit, Failure, chain};
+use crate::host::{Environment, Folders, Network};
+use crate::output::{Level, Output};
+use crate::{build, cache, inspect, run, stack_images};
+
+/// What every command needs: where things are, what is trusted, how to speak.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) env: Environment,
+    pub(crate) folders: Folders,
+    pub(crate) network: Network,
+    pub(crate) trust: Roots,
+    pub(crate) store: Store,
+    pub(crate) unpacked: Unpacked,
+    /// This executable, to be mounted into the sandbox.
+    pub(crate) program: PathBuf,
+    pub(crate) output: Output,
+    /// The time it is: for signatures' dates and the ages of caches, never for an image.
+    pub(crate) now: SystemTime,
+}
+
+impl Context {
+    /// The trees of an image's layers, the lowest first, unpacked where need be.
+    pub(crate) fn trees(&self, image: &Image) -> Result<Vec<PathBuf>, Failure> {
+        let tree = |layer: &Layer| -> Result<PathBuf, Failure> {
+            let failed = |error| errors::storage("a layer of the image could not be read", &error);
+            if let Some(tree) = self
+                .store
+                .tree(&layer.diff_id)
+                .map_err(|error| errors::store(&error))?
+            {
+                return Ok(tree.path);
+            }
+            if self
+                .store
+                .layer(&layer.diff_id)
+                .map_err(|error| errors::store(&error))?
+                .is_none()
+            {
+                self.take_in(layer).map_err(failed)?;
+            }
+            let blob = self
+                .store
+                .layer(&layer.diff_id)
+                .map_err(|error| errors::store(&error))?;
+            let blob =
+                blob.ok_or_else(|| failed(std::io::Error::other("it vanished while it was read")))?;
+            Ok(self
+                .store
+                .unpacked(&blob)
+                .map_err(|error| errors::store(&error))?
+                .path)
+        };
+        image.layers().iter().map(tree).collect()
+    }
+
+    /// Copies a layer of an image outside the store into it.
+    fn take_in(&self, layer: &Layer) -> std::io::Result<()> {
+        let mut writer = self.store.blob_writer().map_err(std::io::Error::other)?;
+        std::io::copy(&mut layer.open()?, &mut writer)?;
+        writer
+            .commit(&layer.digest)
+            .map_err(std::io::Error::other)?;
+        let blob = LayerBlob {
+            diff_id: layer.diff_id,
+            digest: layer.digest,
+            size: layer.size,
+            uncompressed_size: 0,
+        };
+        self.store.note_layer(&blob).map_err(std::io::Error::other)
+    }
+}
+
+/// Whether the kernel lets us mount overlays; where not, files are copied.
+pub(crate) fn can_overlay(scratch: &Path) -> Result<bool, Failure> {
+    let allowed =
+        sandbox::probe(&Helper::default(), scratch).map_err(|error| errors::sandbox(&error))?;
+    Ok(allowed.overlay.is_ok())
+}
+
+/// Runs the command line and returns the exit code that `--help` documents.
+pub(crate) fn main(arguments: Vec<OsString>, env: &Environment) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // clap's own: 0 for --help and --version, 2 for a wrong command line.
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() {
+                Exit::Usage as u8
+            } else {
+                0
+            });
+        }
+    };
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Level::Quiet,
+        (_, true) => Level::Verbose,
+        _ => Level::Normal,
+    };
+    let output = Output::new(level, env.get("NO_COLOR").is_some());
+    let ended =
+        context(&cli, env, output.clone()).and_then(|context| dispatch(&cli.command, &context));
+    ended.unwrap_or_else(|failure| {
+        output.error(&failure.to_string());
+        ExitCode::from(failure.exit as u8)
+    })
+}
+
+fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Build(arguments) => {
+            let built = build::build(arguments, context)?;
+            context.output.result(&built.reference());
+        }
+        Command::Run(arguments) => return run::run(arguments, context),
+        Command::Stack(StackCommand::Create(arguments)) => {
+            stack_images::create(arguments, context)?;
+        }
+        Command::Stack(StackCommand::Lock(arguments)) => stack_images::lock(arguments, context)?,
+        Command::Inspect(arguments) => inspect::inspect(arguments, context)?,
+        Command::Cache(CacheCommand::List) => cache::list(context)?,
+        Command::Cache(CacheCommand::Prune(arguments)) => cache::prune(arguments, context)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn context(cli: &Cli, env: &Environment, output: Output) -> Result<Context, Failure> {
+    let folders = Folders::find(env)?;
+    let network = Network::find(env);
+    let (trust, notices) = fetch::trust::load(&fetch::trust::TrustSettings {
+        ssl_cert_file: network.ssl_cert_file.clone(),
+        ssl_cert_dir: network.ssl_cert_dir.clone(),
+        ca_cert: cli.global.ca_cert.iter().cloned().collect(),
+        ..Default::default()
+    })
+    .map_err(|error| Failure::new(Exit::Usage, "Certificates cannot be read", chain(&error)))?;
+    for notice in notices {
+        output.warning(&notice);
+    }
+    if let Some(name) = env.text("LONGSHORE_FAILPOINT")
+        && !store::arm_failpoint(&name)
+    {
+        output.warning(&format!(
+            "LONGSHORE_FAILPOINT names {name:?}; there are: {}",
+            store::FAILPOINTS.join(", ")
+        ));
+    }
+    let store =
+        Store::open(&folders.data, &folders.cache).map_err(|error| errors::store(&error))?;
+    let unpacked = embedded::unpack(&folders.cache).map_err(|error| {
+        errors::storage(
+            &format!("{} could not be written", folders.cache.display()),
+            &error,
+        )
+    })?;
+    let program = std::env::current_exe()
+        .map_err(|error| errors::storage("the path of this program could not be found", &error))?;
+    let now = SystemTime::now();
+    Ok(Context {
+        env: env.clone(),
+        folders,
+        network,
+        trust,
+        store,
+        unpacked,
+        program,
+        output,
+        now,
+    })
+}

@@ -1,0 +1,218 @@
+//! The words for people when a part of Longshore fails: one function for each library's errors.
+
+use std::error::Error;
+use std::io;
+
+use buildpack_kit::Message;
+use debian::mirror::MirrorError;
+use debian::release::ReleaseError;
+use fetch::FetchError;
+use sandbox::SandboxError;
+
+use crate::failure::{Exit, Failure, chain};
+
+/// The disk, or something else of the operating system's, failed.
+pub(crate) fn storage(what: &str, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "\nThe disk is full. Free some space (`longshore cache prune` gives back what no image needs), or let\n\
+             XDG_CACHE_HOME and XDG_DATA_HOME name folders on a larger one."
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "\nLet XDG_CACHE_HOME and XDG_DATA_HOME name folders that you may write to."
+        }
+        _ => "",
+    };
+    Failure::new(
+        Exit::Storage,
+        "Cannot store files",
+        format!("{what}: {error}.{advice}"),
+    )
+}
+
+/// Any error that carries an [`io::Error`] somewhere: the advice depends on it.
+pub(crate) fn storage_of(error: &(dyn Error + 'static)) -> Failure {
+    match io_cause(error) {
+        Some(cause) => {
+            let full = chain(error);
+            let what = full.strip_suffix(&format!(": {cause}")).unwrap_or(&full);
+            storage(what, cause)
+        }
+        None => Failure::new(Exit::Storage, "Cannot store files", chain(error)),
+    }
+}
+
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    cause_of(error)
+}
+
+pub(crate) fn store(error: &store::StoreError) -> Failure {
+    storage_of(error)
+}
+
+pub(crate) fn sandbox(error: &SandboxError) -> Failure {
+    let title = match error {
+        SandboxError::UserNamespaces(_) => "The kernel forbids user namespaces",
+        SandboxError::Proc { .. } => "The container around us forbids the sandbox",
+        _ => "The sandbox could not be made",
+    };
+    Failure::new(Exit::Sandbox, title, chain(error))
+}
+
+/// The base images could not be made. The exit code is that of the cause underneath.
+pub(crate) fn stack(error: &stack::StackError) -> Failure {
+    let text = chain(error);
+    if let Some(cause) = cause_of::<FetchError>(error) {
+        return Failure {
+            body: text,
+            ..fetch(cause)
+        };
+    }
+    if cause_of::<ReleaseError>(error).is_some() {
+        return Failure::new(Exit::Verification, "A Debian suite is not believed", text);
+    }
+    if let Some(cause) = cause_of::<SandboxError>(error) {
+        return sandbox(cause);
+    }
+    if cause_of::<MirrorError>(error).is_some() {
+        return Failure::new(Exit::Usage, "No Debian mirror", text);
+    }
+    if io_cause(error).is_some() {
+        return storage_of(error);
+    }
+    Failure::new(Exit::Other, "The base images could not be made", text)
+}
+
+fn cause_of<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// A phase that runs in this program failed.
+pub(crate) fn phase(name: &str, error: &(dyn Error + 'static)) -> Failure {
+    if io_cause(error).is_some() {
+        return storage_of(error);
+    }
+    Failure::new(Exit::Other, format!("The {name} failed"), chain(error))
+}
+
+/// A message that a buildpack's own decision gave, before the build.
+pub(crate) fn app(message: &Message) -> Failure {
+    Failure::new(Exit::App, message.title(), message.body())
+}
+
+pub(crate) fn fetch(error: &FetchError) -> Failure {
+    match error {
+        FetchError::WrongSize { .. } | FetchError::WrongDigest { .. } => Failure::new(
+            Exit::Verification,
+            "A download is not what it should be",
+            chain(error),
+        ),
+        FetchError::UntrustedCertificate { .. } | FetchError::InvalidCertificate { .. } => {
+            Failure::new(
+                Exit::Download,
+                "A server's certificate is not trusted",
+                chain(error),
+            )
+        }
+        FetchError::Save { .. } => storage_of(error),
+        _ => Failure::new(Exit::Download, "A download failed", chain(error)),
+    }
+}
+
+/// Detection failed: the lifecycle printed what each buildpack said.
+pub(crate) fn nothing_detected(said: &[String]) -> Failure {
+    Failure::new(
+        Exit::NoGroup,
+        "No buildpack detected this app",
+        if said.is_empty() {
+            "Longshore builds Python apps: a folder with requirements.txt and Procfile.".to_owned()
+        } else {
+            "What each buildpack said is above. Longshore builds Python apps: a folder with requirements.txt and Procfile."
+                .to_owned()
+        },
+    )
+}
+
+/// A buildpack failed; its own `[Error: …]` block is repeated as ours, so that the last lines say what to change.
+pub(crate) fn buildpack_failed(said: &[String]) -> Failure {
+    let start = said
+        .iter()
+        .rposition(|line| plain(line).starts_with("[Error: "));
+    let Some(start) = start else {
+        return Failure::new(
+            Exit::Buildpack,
+            "A buildpack failed",
+            "Its last lines are above.",
+        );
+    };
+    let first = plain(&said[start]);
+    let title = first
+        .trim_start_matches("[Error: ")
+        .trim_end_matches(']')
+        .to_owned();
+    let body: Vec<String> = said[start + 1..]
+        .iter()
+        .map(|line| plain(line))
+        .take_while(|line| !line.starts_with("ERROR: "))
+        .collect();
+    Failure::new(Exit::Buildpack, title, body.join("\n"))
+}
+
+/// A line without terminal colours.
+fn plain(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            // CSI sequences end with a letter.
+            for next in characters.by_ref() {
+                if next.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_full_disk_says_what_to_do() {
+        let error = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(
+            storage("/c/blob could not be written", &error).to_string(),
+            "[Error: Cannot store files]\n\
+             /c/blob could not be written: no storage space.\n\
+             The disk is full. Free some space (`longshore cache prune` gives back what no image needs), or let\n\
+             XDG_CACHE_HOME and XDG_DATA_HOME name folders on a larger one."
+        );
+    }
+
+    #[test]
+    fn buildpack_failed_repeats_the_last_error_block() {
+        let said = [
+            "===> BUILDING",
+            "\u{1b}[31m[Error: No such package]\u{1b}[0m",
+            "libfoo is unknown.",
+            "ERROR: failed to build",
+        ];
+        let failure = buildpack_failed(&said.map(str::to_owned));
+        assert_eq!(
+            failure.to_string(),
+            "[Error: No such package]\nlibfoo is unknown."
+        );
+        assert_eq!(failure.exit, Exit::Buildpack);
+    }
+}

@@ -1,0 +1,72 @@
+//! longshore: from a Python app folder to a container image, with no Docker and no root.
+//!
+//! One executable that is several programs, told apart by the name it was started under (ARCHITECTURE.md, "One executable").
+
+mod app;
+mod arguments;
+mod build;
+mod cache;
+mod cli;
+mod commands;
+mod embedded;
+mod embedded_launcher;
+mod errors;
+mod failure;
+mod host;
+mod inspect;
+mod output;
+mod ports;
+mod run;
+mod stack_images;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments
+        .first()
+        .map(|path| program_name(path))
+        .unwrap_or_default();
+    if let Some(code) = sandbox::dispatch(name.as_ref()) {
+        return code;
+    }
+    match name.as_str() {
+        "detect" | "build" => run_buildpack(),
+        name if lifecycle::program::is_program_name(name) => lifecycle::program::main(
+            name.as_ref(),
+            arguments.get(1..).unwrap_or_default(),
+            std::env::vars_os().collect(),
+        ),
+        _ => commands::main(arguments, &host::Environment::of_process()),
+    }
+}
+
+fn program_name(path: &OsStr) -> String {
+    Path::new(path)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Runs the buildpack that the lifecycle asked for: its descriptor stands in CNB_BUILDPACK_DIR (Buildpack API 0.10).
+fn run_buildpack() -> ExitCode {
+    let id = std::env::var_os("CNB_BUILDPACK_DIR")
+        .and_then(|folder| std::fs::read_to_string(Path::new(&folder).join("buildpack.toml")).ok())
+        .and_then(|text| text.parse::<toml::Table>().ok())
+        .and_then(|table| Some(table.get("buildpack")?.get("id")?.as_str()?.to_owned()));
+    let output = output::Output::new(output::Level::Normal, true);
+    match id.and_then(|id| {
+        embedded::BUILDPACKS
+            .iter()
+            .find(|buildpack| buildpack.id == id)
+    }) {
+        Some(buildpack) => (buildpack.run)(),
+        None => {
+            output.error("[Error: No such buildpack]\nCNB_BUILDPACK_DIR names no folder with the buildpack.toml of a Longshore buildpack.");
+            ExitCode::FAILURE
+        }
+    }
+}

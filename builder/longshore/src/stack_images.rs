@@ -1,0 +1,270 @@
+//! The base images: found in the store, or made from Debian packages; `longshore stack create` and `stack lock`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use debian::mirror::MirrorSettings;
+use debian::release::Freshness;
+use fetch::{Client, Config};
+use indicatif::ProgressBar;
+use oci_image::write_layout;
+use sandbox::Helper;
+use stack::{Event, LockUse, Origin, Stack, StackInputs};
+use url::Url;
+
+use crate::cli::{MirrorOptions, StackArgs};
+use crate::commands::Context;
+use crate::errors;
+use crate::failure::{Exit, Failure};
+use crate::inspect;
+use crate::output::{Output, size};
+
+/// What a build stands on.
+#[derive(Debug)]
+pub(crate) struct Bases {
+    /// The build image's files.
+    pub(crate) build_tree: PathBuf,
+    /// The run image's name in the store.
+    pub(crate) run_name: String,
+}
+
+/// Where the flags' and variables' mirrors are told to the buildpacks, who look no further then.
+pub(crate) const MIRROR_VARIABLES: [&str; 2] = [
+    "LONGSHORE_DEBIAN_MIRROR",
+    "LONGSHORE_DEBIAN_SECURITY_MIRROR",
+];
+
+/// Says to the buildpacks that indexes past their date are meant.
+const FROZEN_VARIABLE: &str = "LONGSHORE_FROZEN_MIRROR";
+
+/// The default stack's images.
+pub(crate) fn ensure(options: &MirrorOptions, context: &Context) -> Result<Bases, Failure> {
+    let stack = make(&context.unpacked.stack, options, context)?;
+    Ok(Bases {
+        build_tree: stack.build_tree.path,
+        run_name: stack.run.name,
+    })
+}
+
+/// `longshore stack create`
+pub(crate) fn create(arguments: &StackArgs, context: &Context) -> Result<(), Failure> {
+    let _hold = context
+        .store
+        .hold()
+        .map_err(|error| errors::store(&error))?;
+    let stack = make(&arguments.dir, &arguments.mirrors, context)?;
+    for (kind, image) in [("build", &stack.build), ("run", &stack.run)] {
+        if let Some(folder) = &arguments.output {
+            let found = inspect::find(&image.name, context)?;
+            let name = image.name.parse().ok();
+            write_layout(&folder.join(kind), &found.image, name.as_ref())
+                .map_err(|error| errors::storage_of(&error))?;
+        }
+        context.output.info(&format!(
+            "The {kind} image has {} compressed",
+            size(image.layer.size)
+        ));
+        context
+            .output
+            .result(&format!("{}@{}", image.name, image.manifest));
+    }
+    Ok(())
+}
+
+/// `longshore stack lock`: resolves the packages and writes `stack.lock`.
+pub(crate) fn lock(arguments: &StackArgs, context: &Context) -> Result<(), Failure> {
+    let _hold = context
+        .store
+        .hold()
+        .map_err(|error| errors::store(&error))?;
+    let lock = with_inputs(
+        &arguments.dir,
+        &arguments.mirrors,
+        context,
+        |inputs, progress| {
+            stack::lock(inputs, &context.store, progress).map_err(|error| errors::stack(&error))
+        },
+    )?;
+    let path = arguments.dir.join("stack.lock");
+    let failed =
+        |error| errors::storage(&format!("{} could not be written", path.display()), &error);
+    let mut file = tempfile::NamedTempFile::new_in(&arguments.dir).map_err(failed)?;
+    std::io::Write::write_all(&mut file, lock.to_text().as_bytes()).map_err(failed)?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(readable).map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    context.output.info(&format!("Wrote {}", path.display()));
+    Ok(())
+}
+
+fn make(folder: &Path, options: &MirrorOptions, context: &Context) -> Result<Stack, Failure> {
+    let stack = with_inputs(folder, options, context, |inputs, progress| {
+        stack::create(inputs, &context.store, progress).map_err(|error| errors::stack(&error))
+    })?;
+    if stack.origin == Origin::Made && !stack.differences.is_empty() {
+        let list: Vec<String> = stack
+            .differences
+            .iter()
+            .map(|difference| format!("  {difference}"))
+            .collect();
+        let text = format!(
+            "the mirror no longer has every package of stack.lock; these were taken instead:\n{}",
+            list.join("\n")
+        );
+        context.output.warning(&text);
+    }
+    Ok(stack)
+}
+
+fn with_inputs<T>(
+    folder: &Path,
+    options: &MirrorOptions,
+    context: &Context,
+    work: impl FnOnce(&StackInputs<'_>, stack::Progress<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let client = client(context)?;
+    let mirrors = mirrors(options, context)?;
+    let freshness = if options.frozen_mirror {
+        Freshness::FrozenMirror
+    } else {
+        Freshness::Enforced
+    };
+    let inputs = StackInputs {
+        folder,
+        client: &client,
+        mirrors: &mirrors,
+        freshness,
+        lock_use: if options.locked {
+            LockUse::Require
+        } else {
+            LockUse::Prefer
+        },
+        now: context.now,
+        helper: Helper::default(),
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    let teller = Teller {
+        output: &context.output,
+        bar: Mutex::new(None),
+    };
+    let worked = work(&inputs, &|event| teller.tell(&event));
+    teller.done();
+    worked
+}
+
+fn client(context: &Context) -> Result<Client, Failure> {
+    let config = Config {
+        roots: context.trust.clone(),
+        proxies: context.network.fetch_proxies(),
+        ..Config::default()
+    };
+    Client::new(config).map_err(|error| errors::fetch(&error))
+}
+
+/// The mirrors that were given; what was not is looked for in apt's configuration, when it is needed.
+fn mirrors(options: &MirrorOptions, context: &Context) -> Result<MirrorSettings, Failure> {
+    let given = |flag: &str,
+                 value: Option<&String>,
+                 variable: &str|
+     -> Result<Option<(Url, String)>, Failure> {
+        let from_flag = value.map(|value| (value.clone(), flag.to_owned()));
+        let found = from_flag.or_else(|| {
+            context
+                .env
+                .text(variable)
+                .map(|value| (value, variable.to_owned()))
+        });
+        let Some((text, by)) = found else {
+            return Ok(None);
+        };
+        let url = text.parse().map_err(|error| {
+            let body = format!("{by} names {text:?}, which is no address: {error}.\nWrite for example https://mirror.example/debian or file:///srv/debian.");
+            Failure::new(Exit::Usage, "Not a mirror's address", body)
+        })?;
+        Ok(Some((url, by)))
+    };
+    let [main, security] = MIRROR_VARIABLES;
+    Ok(MirrorSettings {
+        main: given("--debian-mirror", options.debian_mirror.as_ref(), main)?,
+        security: given(
+            "--debian-security-mirror",
+            options.debian_security_mirror.as_ref(),
+            security,
+        )?,
+        ..MirrorSettings::default()
+    })
+}
+
+/// The mirrors that were given, as variables for the buildpacks.
+pub(crate) fn mirror_variables(
+    options: &MirrorOptions,
+    context: &Context,
+) -> Vec<(String, String)> {
+    let flags = [
+        options.debian_mirror.as_ref(),
+        options.debian_security_mirror.as_ref(),
+    ];
+    let pairs = MIRROR_VARIABLES.into_iter().zip(flags);
+    let values = pairs.filter_map(|(variable, flag)| {
+        Some((
+            variable,
+            flag.cloned().or_else(|| context.env.text(variable))?,
+        ))
+    });
+    let frozen = options
+        .frozen_mirror
+        .then(|| (FROZEN_VARIABLE, "1".to_owned()));
+    values
+        .chain(frozen)
+        .map(|(variable, value)| (variable.to_owned(), value))
+        .collect()
+}
+
+/// Shows how the making goes on.
+struct Teller<'a> {
+    output: &'a Output,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Teller<'_> {
+    fn tell(&self, event: &Event<'_>) {
+        match event {
+            Event::Resolving => self.output.heading("STACK: resolving Debian packages"),
+            Event::Downloading { bytes, total } => {
+                self.advance("Downloading Debian packages", *bytes, *total);
+            }
+            Event::Unpacking { done, total } if done == total => {
+                self.done();
+                self.output.info(&format!("Unpacked {total} packages"));
+            }
+            Event::Unpacking { .. } => {}
+            Event::Configuring { image, line } => self.output.detail(&format!("[{image}] {line}")),
+            Event::Writing { image } => self.output.info(&format!("Writing the {image} image")),
+            Event::Notice(text) => self.output.info(text),
+        }
+    }
+
+    fn advance(&self, what: &str, bytes: u64, total: u64) {
+        let mut bar = self
+            .bar
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let bar = bar.get_or_insert_with(|| {
+            self.output.info(&format!("{what} ({})", size(total)));
+            self.output.bar(what, total)
+        });
+        bar.set_position(bytes);
+    }
+
+    fn done(&self) {
+        let bar = self
+            .bar
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One attempt: send the request, follow redirects, sort the answer into usable, worth another try, and final.
+
+use std::{collections::BTreeMap, error::Error, sync::Arc, sync::Mutex, time::Duration};
+
+use reqwest::header::{HeaderMap, LOCATION};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use crate::{
+    error::FetchError,
+    redact::redacted,
+    redirect::redirect_target,
+    retry::{is_transient_status, retry_after},
+};
+
+/// The HTTP client and its limit of simultaneous requests to each host.
+#[derive(Debug)]
+pub(crate) struct Http {
+    pub(crate) client: reqwest::Client,
+    pub(crate) per_host: usize,
+    pub(crate) hosts: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+}
+
+/// A usable answer: 200, 206 or 304. The host's place is taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: reqwest::Response,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Another attempt may succeed.
+    Transient {
+        cause: String,
+        wait: Option<Duration>,
+    },
+    /// It will not.
+    Final(FetchError),
+}
+
+impl Http {
+    pub(crate) async fn send(&self, url: &Url, headers: &HeaderMap) -> Result<Answer, Failure> {
+        let mut url = url.clone();
+        let mut hops = 0;
+        loop {
+            let place = self.place(&url).await;
+            let response = self
+                .client
+                .get(url.clone())
+                .headers(headers.clone())
+                .send()
+                .await
+                .map_err(|error| failure_of_request(&url, error))?;
+            match response.status().as_u16() {
+                200 | 206 | 304 => {
+                    return Ok(Answer {
+                        response,
+                        _place: place,
+                    });
+                }
+                301 | 302 | 303 | 307 | 308 => {
+                    url = follow(&url, &response, hops)?;
+                    hops += 1;
+                }
+                _ => return Err(failure_of_status(&url, &response)),
+            }
+        }
+    }
+
+    async fn place(&self, url: &Url) -> OwnedSemaphorePermit {
+        let host = format!(
+            "{}:{}",
+            url.host_str().unwrap_or_default(),
+            url.port_or_known_default().unwrap_or_default()
+        );
+        let semaphore = {
+            // A poisoned lock means that a thread panicked between two map operations: the map itself is whole.
+            let mut hosts = self
+                .hosts
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(
+                hosts
+                    .entry(host)
+                    .or_insert_with(|| Arc::new(Semaphore::new(self.per_host.max(1)))),
+            )
+        };
+        semaphore
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed")
+    }
+}
+
+fn follow(url: &Url, response: &reqwest::Response, hops: u32) -> Result<Url, Failure> {
+    let location = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("http://[");
+    redirect_target(url, location, hops).map_err(|problem| {
+        let to = url
+            .join(location)
+            .map_or_else(|_| "an unreadable address".to_owned(), |to| redacted(&to));
+        Failure::Final(FetchError::Redirect {
+            url: redacted(url),
+            to,
+            problem,
+        })
+    })
+}
+
+fn failure_of_status(url: &Url, response: &reqwest::Response) -> Failure {
+    let status = response.status();
+    let reason = status
+        .canonical_reason()
+        .unwrap_or("(no usual name)")
+        .to_owned();
+    if is_transient_status(status.as_u16()) {
+        let cause = format!("the server answered {} {reason}", status.as_u16());
+        return Failure::Transient {
+            cause,
+            wait: retry_after(response.headers()),
+        };
+    }
+    Failure::Final(FetchError::Status {
+        url: redacted(url),
+        status: status.as_u16(),
+        reason,
+        attempts: 1,
+    })
+}
+
+/// Sorts an error of the HTTP library. Certificates do not get better by asking again.
+pub(crate) fn failure_of_request(url: &Url, error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    if let Some(rustls::Error::InvalidCertificate(problem)) = find_tls_error(&error) {
+        let cause = problem.to_string();
+        let url = redacted(url);
+        return Failure::Final(if is_about_trust(problem) {
+            FetchError::UntrustedCertificate { url, cause }
+        } else {
+            FetchError::InvalidCertificate { url, cause }
+        });
+    }
+    let cause = match () {
+        () if error.is_timeout() && error.is_connect() => "no connection in time".to_owned(),
+        () if error.is_timeout() => "the server fell silent".to_owned(),
+        () => chain(&error),
+    };
+    Failure::Transient { cause, wait: None }
+}
+
+fn is_about_trust(problem: &rustls::CertificateError) -> bool {
+    use rustls::CertificateError as E;
+    match problem {
+        E::UnknownIssuer | E::BadSignature | E::UnsupportedSignatureAlgorithmContext { .. } => true,
+        // A server whose only certificate is a CA's is a self-signed one: trusting it is the user's choice.
+        other => other.to_string().contains("CaUsedAsEndEntity"),
+    }
+}
+
+/// `io::Error` hides what it wraps from `source()`, so each link is also looked into.
+fn find_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut link = Some(error);
+    while let Some(current) = link {
+        if let Some(found) = current.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        let wrapped = current
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if let Some(found) = wrapped.and_then(|inner| find_tls_error(inner)) {
+            return Some(found);
+        }
+        link = current.source();
+    }
+    None
+}
+
+/// The innermost links say what happened; the outer ones ("error sending request") only that something did.
+fn chain(error: &dyn Error) -> String {
+    let mut links = Vec::new();
+    let mut link = error.source();
+    while let Some(current) = link {
+        links.push(current.to_string());
+        link = current.source();
+    }
+    links.dedup_by(|inner, outer| outer.ends_with(inner.as_str()));
+    let generic = [
+        "client error (Connect)",
+        "client error (SendRequest)",
+        "tcp connect error",
+    ];
+    let telling: Vec<_> = links
+        .iter()
+        .filter(|text| !generic.contains(&text.as_str()))
+        .cloned()
+        .collect();
+    match telling[..] {
+        [] => links.last().cloned().unwrap_or_else(|| error.to_string()),
+        _ => telling.join(": "),
+    }
+}

@@ -1,0 +1,34 @@
+//! The only code that opens HTTP: trust, proxies, retries, resumed and digest-checked downloads.
+//!
+//! The functions are blocking; an own small tokio runtime works behind them. Nothing here reads the environment: which
+//! certificates to trust and which proxies to use are values in [`Config`].
+//!
+//! ```no_run
+//! # fn main() -> Result<(), fetch::FetchError> {
+//! let client = fetch::Client::new(fetch::Config::default())?;
+//! let url: url::Url = "https://example.org/file".parse().expect("a literal URL");
+//! let bytes = client.get(&url, 1 << 20)?;
+//! # Ok(()) }
+//! ```
+
+mod attempt;
+mod client;
+mod config;
+mod digest;
+mod error;
+mod local;
+mod parallel;
+mod redact;
+mod redirect;
+mod retry;
+mod sink;
+mod transfer;
+pub mod trust;
+
+pub use client::{Client, Conditional, Validators};
+pub use config::{Config, Proxies, RetryPolicy};
+pub use digest::{ParseSha256Error, Sha256};
+pub use error::{FetchError, RedirectProblem};
+pub use parallel::{Download, Progress};
+pub use redact::redacted;
+pub use sink::Expected;

@@ -1,0 +1,42 @@
+//! Where layers wait for the next build: what restore and export ask of a volume ([`crate::volume_cache::VolumeCache`]), an image or the store.
+
+use std::path::Path;
+
+use cnb_spec::id::{BuildpackId, LayerName};
+use cnb_spec::labels::CacheMetadata;
+use oci_image::DiffId;
+use oci_image::layer::LayerContents;
+
+use crate::images::ImageError;
+
+/// A cache of layers. A new state replaces the old one as a whole, with [`LayerCache::commit`].
+pub trait LayerCache: Sync {
+    /// What the last build left; empty where there is nothing, or nothing that can be read.
+    fn metadata(&self) -> Result<CacheMetadata, ImageError>;
+
+    /// Is the layer's content there, whole?
+    fn has(&self, diff_id: &DiffId) -> Result<bool, ImageError>;
+
+    /// Makes the layer's content available below `layers_dir`, at the path that its tar names. After an error nothing of it is there; the build goes on without
+    /// the layer. Called from several threads.
+    fn restore(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError>;
+
+    /// Keeps a layer for the next build. Called from several threads.
+    fn keep(&self, layer: &CachedLayer<'_>, contents: &LayerContents<'_>)
+    -> Result<(), ImageError>;
+
+    /// Keeps a layer that is in the cache already, unchanged.
+    fn reuse(&self, layer: &CachedLayer<'_>) -> Result<(), ImageError>;
+
+    /// Makes what was kept and reused the cache's state.
+    fn commit(&self, metadata: &CacheMetadata) -> Result<(), ImageError>;
+}
+
+/// A layer in a cache. The cache's SBOM layer has neither buildpack nor name.
+#[derive(Debug, Clone, Copy)]
+pub struct CachedLayer<'a> {
+    /// Whose it is, and its name.
+    pub layer: Option<(&'a BuildpackId, &'a LayerName)>,
+    /// Its content.
+    pub diff_id: DiffId,
+}

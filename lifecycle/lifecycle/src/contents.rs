@@ -1,0 +1,58 @@
+//! What stands at the exporter's layers and app folders: plain folders, or views of them that know what did not change.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cnb_spec::id::{BuildpackId, LayerName};
+use oci_image::{DiffId, TreePath};
+
+use crate::files::is_missing;
+
+/// The content of a buildpack's layer after the build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayerSource {
+    /// Nothing: the buildpack relies on the previous image.
+    Absent,
+    /// What was restored, untouched. It is read only if no blob with this content is there.
+    Unchanged {
+        /// Its content's digest.
+        diff_id: DiffId,
+        /// Where the files are.
+        path: PathBuf,
+    },
+    /// Files whose digest is not known.
+    Changed(PathBuf),
+}
+
+/// Finds the contents of layers.
+pub trait LayersView: Sync {
+    /// The content of `<layers>/<buildpack>/<layer>`.
+    fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource>;
+}
+
+/// The layers folder as it is: everything in it may have changed.
+#[derive(Debug, Clone, Copy)]
+pub struct LayersFolder<'a>(pub &'a Path);
+
+impl LayersView for LayersFolder<'_> {
+    fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource> {
+        let path = self.0.join(buildpack.escaped()).join(layer.as_str());
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => Ok(LayerSource::Changed(path)),
+            Err(error) if is_missing(&error) => Ok(LayerSource::Absent),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The app after the build.
+#[derive(Debug, Clone)]
+pub struct AppSource {
+    /// Where its files are.
+    pub path: PathBuf,
+    /// What of them stays out, as paths below it.
+    pub hidden: BTreeSet<TreePath>,
+    /// The layer's digest, where it is known that no file changed since it was computed. Not used for apps with slices.
+    pub unchanged: Option<DiffId>,
+}

@@ -1,0 +1,208 @@
+//! `exporter`
+
+use cnb_spec::analyzed::Analyzed;
+use cnb_spec::api::PlatformApi;
+use cnb_spec::labels::LauncherMetadata;
+use cnb_spec::metadata::BuildMetadata;
+use cnb_spec::run_image::RunImage;
+use oci_image::Owner;
+
+use super::VERSION;
+use super::failure::{Failure, INVALID_ARGS, OTHER};
+use super::flags::Kind;
+use super::images::{open_cache, open_images, same_registry};
+use super::privileges::{User, become_user};
+use super::settings::{Settings, read_group};
+use crate::analyze::RunImageFile;
+use crate::cache::LayerCache;
+use crate::contents::{AppSource, LayersFolder};
+use crate::export::{CacheTime, ExportInputs, ExportPorts, LauncherSbom, export};
+use crate::files::{FileError, read_toml, read_toml_if_there};
+use crate::image_name::ImageName;
+
+/// The exit code when the export fails.
+const FAILED: u8 = 62;
+
+/// Where the lifecycle's programs are in a builder.
+const PROGRAMS: &str = "/cnb/lifecycle";
+
+pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+    let mut flags = vec![
+        ("analyzed", Kind::Text),
+        ("app", Kind::Text),
+        ("cache-dir", Kind::Text),
+        ("cache-image", Kind::Text),
+        ("daemon", Kind::Bool),
+        ("gid", Kind::Number),
+        ("group", Kind::Text),
+        // Not valid any more; accepted, to be refused with a reason.
+        ("image", Kind::Text),
+        ("launch-cache", Kind::Text),
+        ("launcher", Kind::Text),
+        ("layers", Kind::Text),
+        ("parallel", Kind::Bool),
+        ("process-type", Kind::Text),
+        ("project-metadata", Kind::Text),
+        ("report", Kind::Text),
+        ("run-image", Kind::Text),
+        ("uid", Kind::Number),
+    ];
+    if api.at_least(11) {
+        flags.push(("launcher-sbom", Kind::Text));
+    }
+    if api.at_least(12) {
+        flags.extend([
+            ("extended", Kind::Text),
+            ("layout", Kind::Bool),
+            ("layout-dir", Kind::Text),
+            ("run", Kind::Text),
+        ]);
+    } else {
+        flags.push(("stack", Kind::Text));
+    }
+    if api.at_least(13) {
+        flags.push(("insecure-registry", Kind::List));
+    }
+    flags
+}
+
+pub(super) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
+    let names = settings.positionals();
+    if names.iter().all(String::is_empty) {
+        let reason = "at least one image argument is required";
+        return Err(Failure::new(INVALID_ARGS, "parse arguments", reason));
+    }
+    let analyzed = read_analyzed(settings)?;
+    let parsed = same_registry(names)?;
+    settings.warn_of_launch_cache();
+    let images = open_images(settings, &parsed[0], FAILED)?;
+    become_user(settings.user(), &settings.volumes()[1..])?;
+    read_group(settings)?;
+    let cache = open_cache(settings, FAILED)?;
+    let inputs = inputs(settings, analyzed)?;
+    let path = images.path_of(&names[0]);
+    if let Ok(path) = &path {
+        let path = path.display();
+        settings
+            .output
+            .info(format_args!("Using app image: {path}"));
+    }
+    let ports = ExportPorts {
+        images: &images,
+        view: &LayersFolder(&inputs.layers_dir),
+        cache: cache.as_ref().map(|cache| cache as &dyn LayerCache),
+    };
+    export(&inputs, ports, &settings.output)
+        .map(drop)
+        .map_err(|error| Failure::new(FAILED, "export", error))
+}
+
+/// What the analyzer found out, and that the platform does not contradict it: the run image was chosen then. (kpack sets `CNB_RUN_IMAGE` all the same.)
+fn read_analyzed(settings: &Settings<'_>) -> Result<Analyzed, Failure> {
+    let wrong = |reason: &str| Failure::new(INVALID_ARGS, "resolve inputs", reason);
+    let from_environment = settings.optional("", "CNB_RUN_IMAGE");
+    if settings.optional("run-image", "CNB_RUN_IMAGE") != from_environment
+        && settings.optional("run-image", "").is_some()
+    {
+        return Err(wrong("-run-image is unsupported"));
+    }
+    if settings.optional("image", "").is_some() {
+        return Err(wrong("-image is unsupported"));
+    }
+    let analyzed: Option<Analyzed> = read_toml_if_there(&settings.analyzed_path())
+        .map_err(|error| Failure::new(INVALID_ARGS, "resolve inputs", error))?;
+    let analyzed = analyzed.unwrap_or_default();
+    let run_image = analyzed.run_image.as_ref();
+    if run_image.is_none_or(|run_image| run_image.reference.is_empty()) {
+        return Err(wrong("run image not found in analyzed metadata"));
+    }
+    Ok(analyzed)
+}
+
+fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, Failure> {
+    let failed = |error: FileError| Failure::new(OTHER, "read run image metadata", error);
+    let layers_dir = settings.layers_dir();
+    let app_dir = settings.app_dir();
+    let User { uid, gid } = settings.user();
+    let run_image = run_image_for_label(settings, &analyzed).map_err(failed)?;
+    Ok(ExportInputs {
+        platform_api: settings.api,
+        names: settings.positionals().to_vec(),
+        layers_dir_in_image: layers_dir.clone(),
+        layers_dir,
+        app_dir_in_image: app_dir.clone(),
+        app: AppSource {
+            path: app_dir,
+            hidden: std::collections::BTreeSet::new(),
+            unchanged: None,
+        },
+        group_path: settings.group_path(),
+        analyzed,
+        project_metadata_path: settings.layers_file(
+            "project-metadata",
+            "CNB_PROJECT_METADATA_PATH",
+            "project-metadata.toml",
+        ),
+        launcher_path: settings.path("launcher", "", &format!("{PROGRAMS}/launcher")),
+        launcher: LauncherMetadata {
+            version: VERSION.to_owned(),
+            ..LauncherMetadata::default()
+        },
+        launcher_sbom: settings.api.at_least(11).then(|| launcher_sbom(settings)),
+        report_path: settings.layers_file("report", "CNB_REPORT_PATH", "report.toml"),
+        run_image,
+        default_process_type: settings.optional("process-type", "CNB_PROCESS_TYPE"),
+        owner: Owner::new(uid, gid),
+        created: source_date_epoch(settings),
+        exec_env: settings.exec_env(),
+        cache_time: if settings.yes("parallel", "CNB_PARALLEL_EXPORT") {
+            CacheTime::Alongside
+        } else {
+            CacheTime::After
+        },
+    })
+}
+
+fn launcher_sbom(settings: &Settings<'_>) -> LauncherSbom {
+    match settings.optional_path("launcher-sbom", "") {
+        Some(folder) if folder.as_os_str() != PROGRAMS => LauncherSbom::Folder(folder),
+        _ => LauncherSbom::Beside(PROGRAMS.into()),
+    }
+}
+
+fn source_date_epoch(settings: &Settings<'_>) -> Option<u64> {
+    let text = settings.optional("", "SOURCE_DATE_EPOCH");
+    let text = text.filter(|_| settings.api.at_least(9))?;
+    let seconds = text.parse().ok();
+    if seconds.is_none() {
+        settings.output.warn("Ignoring invalid SOURCE_DATE_EPOCH");
+    }
+    seconds
+}
+
+/// The run image and its mirrors for the label: the entry of `run.toml` that has the run image in it, else the first one; before Platform API 0.12 the one of `stack.toml`.
+fn run_image_for_label(
+    settings: &Settings<'_>,
+    analyzed: &Analyzed,
+) -> Result<RunImage, FileError> {
+    let file = settings.run_image_file();
+    let mut images = file.images(&settings.output)?;
+    if images.is_empty() || matches!(file, RunImageFile::Stack(_)) {
+        return Ok(images.pop().unwrap_or_default());
+    }
+    let chosen = analyzed.run_image.as_ref().map_or("", |image| &image.image);
+    let has_chosen = |image: &RunImage| image.names().any(|name| ImageName::same(name, chosen));
+    if let Some(at) = images.iter().position(has_chosen) {
+        return Ok(images.swap_remove(at));
+    }
+    let metadata = settings.layers_dir().join("config/metadata.toml");
+    let metadata: BuildMetadata = read_toml(&metadata)?;
+    if metadata.extensions.is_empty() {
+        return Ok(images.swap_remove(0));
+    }
+    // Image extensions may have chosen another one.
+    Ok(RunImage {
+        image: chosen.to_owned(),
+        mirrors: Vec::new(),
+    })
+}

@@ -1,0 +1,75 @@
+//! Giving root's rights up: analyzer, restorer and exporter may be started as root, because only root can read a platform's credentials and daemon socket, and go on as the CNB user.
+//!
+//! Without root's rights everything stays as it is: kpack and OpenShift start the programs as some user already, whatever numbers the image says.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, lchown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid, getuid, setgroups, setresgid, setresuid};
+
+use super::failure::{Failure, OTHER};
+use crate::files::is_missing;
+
+/// The CNB user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// Makes sure that the user can write to the folders that are there, and becomes the user.
+pub(super) fn become_user(user: User, folders: &[PathBuf]) -> Result<(), Failure> {
+    if !getuid().is_root() {
+        return Ok(());
+    }
+    for folder in folders {
+        give(folder, user).map_err(|error| {
+            let reason = format!("'{}': {error}", folder.display());
+            Failure::new(OTHER, "chown volumes", reason)
+        })?;
+    }
+    let User { uid, gid } = user;
+    if uid == 0 && gid == 0 {
+        return Ok(());
+    }
+    let (new_uid, new_gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let become_it = || -> nix::Result<()> {
+        match setgroups(&[new_gid]) {
+            // In a user namespace root may not be allowed to.
+            Err(Errno::EPERM) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        setresgid(new_gid, new_gid, new_gid)?;
+        setresuid(new_uid, new_uid, new_uid)
+    };
+    become_it().map_err(|error| Failure::new(OTHER, &format!("exec as user {uid}:{gid}"), error))
+}
+
+/// Gives a folder with everything in it to the user, unless the user can write to it: then what is in it is taken to be right too.
+fn give(folder: &Path, user: User) -> io::Result<()> {
+    let found = match fs::metadata(folder) {
+        Err(error) if is_missing(&error) => return Ok(()),
+        found => found?,
+    };
+    let of_group = found.gid() == user.gid && found.mode() & 0o020 != 0;
+    if found.uid() == user.uid || of_group || found.mode() & 0o002 != 0 {
+        return Ok(());
+    }
+    give_all(folder, user)
+}
+
+fn give_all(folder: &Path, user: User) -> io::Result<()> {
+    lchown(folder, Some(user.uid), Some(user.gid))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give_all(&entry.path(), user)?;
+        } else {
+            lchown(entry.path(), Some(user.uid), Some(user.gid))?;
+        }
+    }
+    Ok(())
+}

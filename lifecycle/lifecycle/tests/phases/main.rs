@@ -1,0 +1,18 @@
+//! The phases as programs, called one after another by hand with buildpacks written in bash, and what they write compared with the specification's files.
+
+#[cfg(test)]
+mod build;
+#[cfg(test)]
+mod chain;
+#[cfg(test)]
+mod detect;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod images;
+#[cfg(test)]
+mod library;
+#[cfg(test)]
+mod rebuild;

@@ -1,0 +1,6 @@
+//! The solver on small made-up suites.
+
+mod cases;
+mod made_up;
+mod messages;
+mod random;

@@ -1,0 +1,29 @@
+# Shared by the benchmarks: a home of their own, timing, medians. Not a benchmark itself.
+
+set -euo pipefail
+: "${LONGSHORE:?names the release executable; cargo xtask bench sets it}"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/longshore-bench-XXXXXX")
+trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
+export XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache
+
+# seconds COMMAND…: how long it takes; what it says goes to $work/log.
+seconds() {
+    local start=$EPOCHREALTIME
+    if ! "$@" >"$work/log" 2>&1; then
+        echo "failed: $*" >&2
+        tail -50 "$work/log" >&2
+        exit 1
+    fi
+    awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", b - a }'
+}
+
+# median: of the numbers on standard input.
+median() {
+    sort -n | awk '{ n[NR] = $1 } END { print n[int((NR + 1) / 2)] }'
+}
+
+# against OURS PEERS WORDS: one line of the table, ratio first.
+against() {
+    awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%.2f s : %.2f s)\n", o / p, w, o, p }'
+}
