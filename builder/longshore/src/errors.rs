@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io;
 
 use buildpack_kit::Message;
-use debian::mirror::MirrorError;
-use debian::release::ReleaseError;
+use debian::repository::RepositoryError;
 use fetch::FetchError;
 use sandbox::SandboxError;
+use stack::{AssembleError, ConfigureError, PackagesError, StackError};
 
 use crate::failure::{Exit, Failure, chain};
 
@@ -43,7 +43,14 @@ pub(crate) fn storage_of(error: &(dyn Error + 'static)) -> Failure {
 }
 
 fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    cause_of(error)
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 pub(crate) fn store(error: &store::StoreError) -> Failure {
@@ -60,38 +67,61 @@ pub(crate) fn sandbox(error: &SandboxError) -> Failure {
 }
 
 /// The base images could not be made. The exit code is that of the cause underneath.
-pub(crate) fn stack(error: &stack::StackError) -> Failure {
-    let text = chain(error);
-    if let Some(cause) = cause_of::<FetchError>(error) {
-        return Failure {
-            body: text,
+pub(crate) fn stack(error: &StackError) -> Failure {
+    // Matched, not looked for among the sources: a transparent variant passes over the very error that it holds.
+    match error {
+        StackError::Packages(error) => packages(error),
+        StackError::Assemble {
+            source: AssembleError::Configure(ConfigureError::Sandbox(cause)),
+            ..
+        } => sandbox(cause),
+        StackError::Folder(_)
+        | StackError::Unpack(_)
+        | StackError::Assemble { .. }
+        | StackError::Image(_)
+        | StackError::Store(_)
+        | StackError::Scratch(_)
+        | StackError::Vanished => storage_or_stack(error),
+    }
+}
+
+fn packages(error: &PackagesError) -> Failure {
+    match error {
+        PackagesError::Fetch(cause) | PackagesError::Repository(RepositoryError::Fetch(cause)) => {
+            fetch(cause)
+        }
+        PackagesError::LockedGone(cause) => Failure {
+            body: chain(error),
             ..fetch(cause)
-        };
+        },
+        PackagesError::Repository(RepositoryError::Release { .. }) => Failure::new(
+            Exit::Verification,
+            "A Debian suite is not believed",
+            chain(error),
+        ),
+        PackagesError::Mirror(_) => {
+            Failure::new(Exit::Usage, "No Debian mirror", chain(error))
+        }
+        PackagesError::Repository(
+            RepositoryError::NoIndex { .. } | RepositoryError::Index { .. },
+        )
+        | PackagesError::Resolve(_)
+        | PackagesError::Folder(_)
+        | PackagesError::NoLock(_)
+        | PackagesError::NoSource { .. } => storage_or_stack(error),
     }
-    if cause_of::<ReleaseError>(error).is_some() {
-        return Failure::new(Exit::Verification, "A Debian suite is not believed", text);
-    }
-    if let Some(cause) = cause_of::<SandboxError>(error) {
-        return sandbox(cause);
-    }
-    if cause_of::<MirrorError>(error).is_some() {
-        return Failure::new(Exit::Usage, "No Debian mirror", text);
-    }
+}
+
+/// What is left: the disk failed, or something that has no code of its own.
+fn storage_or_stack(error: &(dyn Error + 'static)) -> Failure {
     if io_cause(error).is_some() {
         return storage_of(error);
     }
-    Failure::new(Exit::Other, "The base images could not be made", text)
-}
-
-fn cause_of<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    Failure::new(
+        Exit::Other,
+        "The base images could not be made",
+        chain(error),
+    )
 }
 
 /// A phase that runs in this program failed.

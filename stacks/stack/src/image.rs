@@ -155,7 +155,7 @@ pub enum StoreImageError {
     Store(#[from] StoreError),
     /// The layer.
     #[error("could not write the image's layer: {0}")]
-    Layer(Box<oci_image::layer::WriteLayerError>),
+    Layer(#[source] Box<oci_image::layer::WriteLayerError>),
     /// The blob.
     #[error("could not write the image's layer: {0}")]
     Write(#[source] std::io::Error),
