@@ -66,6 +66,12 @@ impl Place {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Layout(path) | Self::OciArchive(path) | Self::DockerArchive(path) => path,
+        }
+    }
+
     pub(crate) fn parse_output(text: &str) -> Result<Self, Failure> {
         Self::parse(text).ok_or_else(|| {
             let body = format!(
@@ -96,13 +102,17 @@ fn variable(text: &str, env: &Environment) -> Result<(String, String), Failure> 
             (text, value)
         }
     };
-    // A variable becomes a file of this name below /platform/env.
-    if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
+    if !is_variable_name(name) {
         return Err(wrong(format!(
             "--env {text:?} does not begin with a variable's name. Write --env NAME=VALUE."
         )));
     }
     Ok((name.to_owned(), value))
+}
+
+/// A variable becomes a file of this name below /platform/env (CNB platform specification), so a name that leads elsewhere is none.
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\0', '=']) && name != "." && name != ".."
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ pub(crate) mod phases;
 mod request;
 mod store_images;
 mod store_layers;
-mod workspace;
+pub(crate) mod workspace;
 
 use std::path::Path;
 use std::time::Instant;
@@ -15,13 +15,14 @@ use std::time::Instant;
 use cnb_spec::group::Group;
 use cnb_spec::labels::LauncherMetadata;
 use lifecycle::analyze::{AnalyzeInputs, analyze};
-use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, Exported, export};
+use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, Exported, LauncherProgram, export};
 use lifecycle::restore::{RestoreInputs, restore};
 use oci_image::{BlobDigest, ImageName};
 
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
-use crate::commands::{Context, can_overlay};
+use crate::commands::{Context, overlays};
+use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::Failure;
 use crate::output::{Output, size};
@@ -70,8 +71,14 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         .store
         .temporary("build")
         .map_err(|error| errors::store(&error))?;
-    let overlays = can_overlay(scratch.path())?;
-    let workspace = Workspace::new(scratch, &request.app, &request.selection, overlays)?;
+    let overlays = overlays(&scratch, output)?;
+    let workspace = Workspace::new(
+        scratch,
+        &request.app,
+        &request.selection,
+        &bases.build_tree,
+        overlays,
+    )?;
     for (name, value) in request.platform_variables(context) {
         workspace.set_variable(&name, &value)?;
     }
@@ -150,8 +157,9 @@ fn run_phases(
 
     output.heading("DETECTING");
     let ca_bundle = context.trust.pem();
+    let local_mirrors = stack_images::local_mirrors(&request.mirrors, context);
     let sandbox = |layers_mount| PhaseSandbox {
-        root: workspace.root(&bases.build_tree),
+        root: workspace.root(),
         unpacked: &context.unpacked,
         program: &context.program,
         app: workspace.app_mount(),
@@ -159,8 +167,9 @@ fn run_phases(
         platform: workspace.platform(),
         network: &context.network,
         ca_bundle: ca_bundle.as_bytes(),
+        local_mirrors: &local_mirrors,
     };
-    sandbox(workspace.layers_mount(&[]))
+    sandbox(workspace.layers_mount(&[])?)
         .run("detector", &["-app=/workspace", "-layers=/layers"], output)?
         .check("detector")?;
     let group: Group = read_toml(&layers_dir.join("group.toml"))?;
@@ -178,7 +187,7 @@ fn run_phases(
 
     output.heading("BUILDING");
     let lowers = layers.lowers().map_err(|error| errors::store(&error))?;
-    sandbox(workspace.layers_mount(&lowers))
+    sandbox(workspace.layers_mount(&lowers)?)
         .run("builder", &["-app=/workspace", "-layers=/layers"], output)?
         .check("builder")?;
 
@@ -196,7 +205,7 @@ fn run_phases(
         group_path: layers_dir.join("group.toml"),
         analyzed,
         project_metadata_path: layers_dir.join("project-metadata.toml"),
-        launcher_path: context.unpacked.launcher.clone(),
+        launcher_program: LauncherProgram::Carried(LAUNCHER),
         launcher: launcher(),
         launcher_sbom: None,
         report_path: layers_dir.join("report.toml"),

@@ -25,8 +25,8 @@ Examples:
   longshore build . -t my-app             build the app in this folder into the image `my-app`
   longshore run my-app                    start its web process; the page is on http://127.0.0.1:8000
   longshore run my-app --process worker   start another process of its Procfile
-  longshore build . --output oci:./image  write an OCI layout for skopeo, umoci or podman
-  longshore build . --output docker-archive:app.tar && docker load -i app.tar
+  longshore build . --output oci:../image write an OCI layout for skopeo, umoci or podman
+  longshore build . --output docker-archive:../app.tar && docker load -i ../app.tar
 
 Exit codes:
   0 done   1 something else failed   2 the command line is wrong   3 the app is wrong (the message says where)
@@ -70,7 +70,7 @@ pub(crate) enum Command {
 Examples:
   longshore build examples/dash-minimal
   longshore build . -t shop:v3 --env DASH_DEBUG=false --metadata-file build.json
-  longshore build . --output oci:./image --output docker-archive:image.tar")]
+  longshore build . --output oci:../image --output docker-archive:../image.tar")]
 pub(crate) struct BuildArgs {
     /// The app folder
     #[arg(value_name = "APP")]
@@ -129,7 +129,7 @@ Examples:
   longshore run my-app --process worker --env REDIS_URL=redis://127.0.0.1:6379
   longshore run my-app -- python manage.py migrate")]
 pub(crate) struct RunArgs {
-    /// An app folder, the name of a built image, or oci:DIR
+    /// An app folder, the name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE
     #[arg(value_name = "APP|IMAGE|NAME")]
     pub(crate) target: String,
     /// The process type of the Procfile (default: the image's default process)
@@ -141,8 +141,10 @@ pub(crate) struct RunArgs {
     /// The port in PORT (default: 8000, or the next that is free)
     #[arg(long)]
     pub(crate) port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorOptions,
     /// A command to start instead of a process type
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", conflicts_with = "process")]
     pub(crate) command: Vec<String>,
 }
 
@@ -178,7 +180,7 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// List images, cached layers, stacks and downloads with their sizes
+    /// List images, unpacked layers, downloads and apps with cached layers, and how much there is of each
     List,
     /// Remove what no image and no recent build needs
     Prune(PruneArgs),
@@ -189,10 +191,10 @@ pub(crate) struct PruneArgs {
     /// Remove the caches of apps that were not built for this many days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub(crate) older_than_days: u64,
-    /// Keep at most this many megabytes of downloads and cached layers
+    /// Keep at most this many megabytes of downloads
     #[arg(long, value_name = "MB")]
     pub(crate) keep_mb: Option<u64>,
-    /// Remove every cache; named images stay
+    /// Remove every cached layer and download; named images stay
     #[arg(long)]
     pub(crate) all: bool,
 }

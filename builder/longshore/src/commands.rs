@@ -1,7 +1,7 @@
 //! The command line's main path: read what was typed and where we are, run one command, report one error.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -9,8 +9,9 @@ use clap::Parser as _;
 use fetch::trust::Roots;
 use oci_image::{Image, Layer, LayerBlob};
 use sandbox::Helper;
-use store::Store;
+use store::{Store, Temporary};
 
+use crate::build::workspace::Overlays;
 use crate::cli::{CacheCommand, Cli, Command, StackCommand};
 use crate::embedded::{self, Unpacked};
 use crate::errors;
@@ -87,11 +88,20 @@ impl Context {
     }
 }
 
-/// Whether the kernel lets us mount overlays; where not, files are copied.
-pub(crate) fn can_overlay(scratch: &Path) -> Result<bool, Failure> {
-    let allowed =
-        sandbox::probe(&Helper::default(), scratch).map_err(|error| errors::sandbox(&error))?;
-    Ok(allowed.overlay.is_ok())
+/// Whether the kernel lets us mount overlays over this folder; where not, files are copied, and the user knows why it takes longer.
+pub(crate) fn overlays(scratch: &Temporary, output: &Output) -> Result<Overlays, Failure> {
+    let allowed = sandbox::probe(&Helper::default(), scratch.path())
+        .map_err(|error| errors::sandbox(&error))?;
+    Ok(match allowed.overlay {
+        Ok(()) => Overlays::Mounted,
+        Err(reason) => {
+            let folder = scratch.path().display();
+            output.info(&format!(
+                "Files are copied, which is slower: no overlay can be mounted below {folder} ({reason})"
+            ));
+            Overlays::Refused
+        }
+    })
 }
 
 /// Runs the command line and returns the exit code that `--help` documents.
@@ -163,7 +173,7 @@ fn context(cli: &Cli, env: &Environment, output: Output) -> Result<Context, Fail
     }
     let store =
         Store::open(&folders.data, &folders.cache).map_err(|error| errors::store(&error))?;
-    let unpacked = embedded::unpack(&folders.cache).map_err(|error| {
+    let unpacked = embedded::unpack(&store, &folders.cache).map_err(|error| {
         errors::storage(
             &format!("{} could not be written", folders.cache.display()),
             &error,

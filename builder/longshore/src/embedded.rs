@@ -1,12 +1,13 @@
 //! What the one executable carries: the buildpacks, the order of them, the launcher, the stack's definition and the Debian
 //! archive keyring; and the `/cnb` folder of the sandbox made from them.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use oci_image::Digest;
+use store::Store;
 
 use crate::embedded_launcher::LAUNCHER;
 
@@ -94,12 +95,11 @@ pub(crate) const PROGRAM_IN_SANDBOX: &str = "/cnb/lifecycle/lifecycle";
 pub(crate) struct Unpacked {
     pub(crate) cnb: PathBuf,
     pub(crate) stack: PathBuf,
-    pub(crate) launcher: PathBuf,
 }
 
-/// Writes what is embedded below `cache`, once for each version of it. Written elsewhere and renamed, so that it is
+/// Writes what is embedded below `cache`, once for each version of it. Written elsewhere, synced and renamed, so that it is
 /// there whole or not at all.
-pub(crate) fn unpack(cache: &Path) -> io::Result<Unpacked> {
+pub(crate) fn unpack(store: &Store, cache: &Path) -> io::Result<Unpacked> {
     let files = files();
     let listing: Vec<String> = files
         .iter()
@@ -110,20 +110,18 @@ pub(crate) fn unpack(cache: &Path) -> io::Result<Unpacked> {
     let folder = parent.join(&key);
     if !folder.try_exists()? {
         fs::create_dir_all(&parent)?;
-        let staged = tempfile::Builder::new()
-            .prefix("new-")
-            .tempdir_in(&parent)?;
-        write_files(staged.path(), &files)?;
+        let scratch = store.temporary("embedded").map_err(io::Error::other)?;
+        let staged = scratch.folder("new").map_err(io::Error::other)?;
+        write_files(&staged, &files)?;
         // Somebody else may have been quicker with the same bytes.
-        match fs::rename(staged.path(), &folder) {
-            Ok(()) => drop(staged.keep()),
+        match fs::rename(&staged, &folder) {
+            Ok(()) => File::open(&parent)?.sync_all()?,
             Err(_) if folder.try_exists()? => {}
             Err(error) => return Err(error),
         }
     }
     let cnb = folder.join("cnb");
     Ok(Unpacked {
-        launcher: cnb.join("lifecycle/launcher"),
         stack: folder.join("stack"),
         cnb,
     })
@@ -155,7 +153,9 @@ fn write_files(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
     for (path, bytes) in files {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().expect("every path has a folder"))?;
-        fs::write(&path, bytes)?;
+        let mut file = File::create_new(&path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
     }
     let lifecycle = folder.join("cnb/lifecycle");
     fs::set_permissions(
@@ -211,10 +211,13 @@ mod tests {
     #[test]
     fn unpack_twice_is_the_same_folder() {
         let cache = tempfile::tempdir().unwrap();
-        let first = unpack(cache.path()).unwrap();
-        let second = unpack(cache.path()).unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path(), cache.path()).unwrap();
+        let first = unpack(&store, cache.path()).unwrap();
+        let second = unpack(&store, cache.path()).unwrap();
         assert_eq!(first.cnb, second.cnb);
-        assert!(first.launcher.metadata().unwrap().permissions().mode() & 0o111 == 0o111);
+        let launcher = first.cnb.join("lifecycle/launcher");
+        assert!(launcher.metadata().unwrap().permissions().mode() & 0o111 == 0o111);
         let detect = first
             .cnb
             .join("buildpacks/longshore_deps")

@@ -99,9 +99,7 @@ fn packages(error: &PackagesError) -> Failure {
             "A Debian suite is not believed",
             chain(error),
         ),
-        PackagesError::Mirror(_) => {
-            Failure::new(Exit::Usage, "No Debian mirror", chain(error))
-        }
+        PackagesError::Mirror(_) => Failure::new(Exit::Usage, "No Debian mirror", chain(error)),
         PackagesError::Repository(
             RepositoryError::NoIndex { .. } | RepositoryError::Index { .. },
         )
@@ -156,17 +154,16 @@ pub(crate) fn fetch(error: &FetchError) -> Failure {
     }
 }
 
-/// Detection failed: the lifecycle printed what each buildpack said.
+/// Detection failed: what each buildpack said is repeated, since `--quiet` did not show it.
 pub(crate) fn nothing_detected(said: &[String]) -> Failure {
+    let mut lines: Vec<String> = said.iter().map(|line| plain(line)).collect();
+    lines.push(
+        "Longshore builds Python apps: a folder with requirements.txt and Procfile.".to_owned(),
+    );
     Failure::new(
         Exit::NoGroup,
         "No buildpack detected this app",
-        if said.is_empty() {
-            "Longshore builds Python apps: a folder with requirements.txt and Procfile.".to_owned()
-        } else {
-            "What each buildpack said is above. Longshore builds Python apps: a folder with requirements.txt and Procfile."
-                .to_owned()
-        },
+        lines.join("\n"),
     )
 }
 
@@ -187,16 +184,16 @@ pub(crate) fn buildpack_failed(said: &[String]) -> Failure {
         .trim_start_matches("[Error: ")
         .trim_end_matches(']')
         .to_owned();
-    let body: Vec<String> = said[start + 1..]
-        .iter()
-        .map(|line| plain(line))
-        .take_while(|line| !line.starts_with("ERROR: "))
-        .collect();
+    let mut body: Vec<String> = said[start + 1..].iter().map(|line| plain(line)).collect();
+    // The lifecycle has the last word. pip, whose output a buildpack may show, begins its lines in the same way.
+    if body.last().is_some_and(|line| line.starts_with("ERROR: ")) {
+        body.pop();
+    }
     Failure::new(Exit::Buildpack, title, body.join("\n"))
 }
 
 /// A line without terminal colours.
-fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
@@ -236,12 +233,14 @@ mod tests {
             "===> BUILDING",
             "\u{1b}[31m[Error: No such package]\u{1b}[0m",
             "libfoo is unknown.",
+            "ERROR: No matching distribution found for libfoo",
+            "",
             "ERROR: failed to build",
         ];
         let failure = buildpack_failed(&said.map(str::to_owned));
         assert_eq!(
             failure.to_string(),
-            "[Error: No such package]\nlibfoo is unknown."
+            "[Error: No such package]\nlibfoo is unknown.\nERROR: No matching distribution found for libfoo"
         );
         assert_eq!(failure.exit, Exit::Buildpack);
     }

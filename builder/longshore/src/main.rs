@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             name.as_ref(),
             arguments.get(1..).unwrap_or_default(),
             std::env::vars_os().collect(),
+            Some(embedded_launcher::LAUNCHER),
         ),
         _ => commands::main(arguments, &host::Environment::of_process()),
     }

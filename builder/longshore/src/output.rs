@@ -12,6 +12,13 @@ pub(crate) enum Level {
     Verbose,
 }
 
+/// What a bar counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Bytes,
+    Things,
+}
+
 /// Progress for people on stderr; results for programs on stdout.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
@@ -49,6 +56,11 @@ impl Output {
     /// One line that only `--verbose` shows.
     pub(crate) fn detail(&self, text: &str) {
         self.line(Level::Verbose, text);
+    }
+
+    /// Lines of a warning that somebody else worded.
+    pub(crate) fn passed_on(&self, text: &str) {
+        self.line(Level::Quiet, text);
     }
 
     /// Something the user should change or know, though the work goes on.
@@ -91,16 +103,19 @@ impl Output {
         })
     }
 
-    /// A bar over `bytes` bytes; hidden where stderr is no terminal, or with `--quiet`.
-    pub(crate) fn bar(&self, what: &str, bytes: u64) -> ProgressBar {
+    /// A bar over so many bytes or things; hidden where stderr is no terminal, or with `--quiet`.
+    pub(crate) fn bar(&self, what: &str, unit: Unit, total: u64) -> ProgressBar {
         if !self.terminal || self.level == Level::Quiet {
             return ProgressBar::hidden();
         }
-        let style =
-            ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}")
-                .expect("the template is a constant that indicatif accepts")
-                .progress_chars("=> ");
-        let bar = ProgressBar::new(bytes)
+        let template = match unit {
+            Unit::Bytes => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}",
+            Unit::Things => "{msg} [{bar:30}] {pos}/{len}",
+        };
+        let style = ProgressStyle::with_template(template)
+            .expect("the templates are constants that indicatif accepts")
+            .progress_chars("=> ");
+        let bar = ProgressBar::new(total)
             .with_style(style)
             .with_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));

@@ -9,9 +9,15 @@ const DEFAULT_PORT: u16 = 8000;
 /// How many ports are tried after the default.
 const TRIES: u16 = 100;
 
-/// Chooses a free port. There is a moment between this look and the process's own bind; who loses it sees gunicorn's own error.
-pub(crate) fn choose(asked: Option<u16>) -> Result<u16, Failure> {
-    if let Some(port) = asked {
+/// Chooses a free port: that of `--port`, else that of `--env PORT=`, else the next. There is a moment between this look and the process's own bind; who loses it sees gunicorn's own error.
+pub(crate) fn choose(flag: Option<u16>, variable: Option<&str>) -> Result<u16, Failure> {
+    let variable = variable.map(|text| {
+        text.parse().map_err(|_| {
+            let body = format!("PORT is {text:?}. Write a number from 1 to 65535.");
+            Failure::new(Exit::Usage, "Not a port", body)
+        })
+    });
+    if let Some(port) = flag.map(Ok).or(variable).transpose()? {
         return if is_free(port) {
             Ok(port)
         } else {
@@ -44,9 +50,12 @@ mod tests {
 
     #[test]
     fn choose_passes_over_a_taken_port() {
-        let first = choose(None).unwrap();
+        let first = choose(None, None).unwrap();
         let _held = TcpListener::bind((Ipv4Addr::UNSPECIFIED, first)).unwrap();
-        assert!(choose(None).unwrap() > first);
-        assert_eq!(choose(Some(first)).unwrap_err().title, "Port taken");
+        assert!(choose(None, None).unwrap() > first);
+        assert_eq!(choose(Some(first), None).unwrap_err().title, "Port taken");
+        let text = first.to_string();
+        assert_eq!(choose(None, Some(&text)).unwrap_err().title, "Port taken");
+        assert_eq!(choose(None, Some("web")).unwrap_err().title, "Not a port");
     }
 }

@@ -7,14 +7,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sandbox::{Network, OverlayDirs, Root, Sandbox, Signaller, Status, Stream, Streams, User};
+use sandbox::{
+    Access, Network, OverlayDirs, Root, Sandbox, Signaller, Status, Stream, Streams, User,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::arguments;
-use crate::build::phases::network_mounts;
+use crate::build::phases::trust_mounts;
+use crate::build::workspace::Overlays;
 use crate::cli::{BuildArgs, BuildOptions, RunArgs};
-use crate::commands::Context;
+use crate::commands::{Context, overlays};
 use crate::errors;
 use crate::failure::{Exit, Failure};
 use crate::inspect::{self, Found};
@@ -28,15 +31,20 @@ const LAUNCHER: &str = "/cnb/lifecycle/launcher";
 
 /// Starts the process and ends with its exit code.
 pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Failure> {
-    let image = find_or_build(&arguments.target, context)?;
+    // Held to the end, so that nobody removes the trees below a running app.
+    let _hold = context
+        .store
+        .hold()
+        .map_err(|error| errors::store(&error))?;
+    let image = find_or_build(arguments, context)?;
     let argv = command(&image, arguments)?;
     let serves = arguments.command.is_empty()
         && arguments
             .process
             .as_deref()
             .is_none_or(|process| process == "web");
-    let port = ports::choose(arguments.port)?;
-    let variables = arguments::variables(&arguments.env, &context.env)?;
+    let mut variables = arguments::variables(&arguments.env, &context.env)?;
+    let port = ports::choose(arguments.port, variables.remove("PORT").as_deref())?;
 
     let scratch = context
         .store
@@ -50,16 +58,26 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Fa
     };
     let mut lowers = context.trees(&image.image)?;
     lowers.reverse();
-    let root = Root::Overlay(OverlayDirs {
-        lowers,
-        upper: folder("upper")?,
-        work: folder("work")?,
-    });
+    let upper = folder("upper")?;
+    let root = match overlays(&scratch, &context.output)? {
+        Overlays::Mounted => Root::Overlay(OverlayDirs {
+            lowers,
+            upper,
+            work: folder("work")?,
+        }),
+        Overlays::Refused => {
+            sandbox::flatten(&lowers, &upper).map_err(|error| errors::storage_of(&error))?;
+            Root::Folder {
+                path: upper,
+                access: Access::ReadWrite,
+            }
+        }
+    };
     let mut sandbox = Sandbox::new(root);
     sandbox.user = User::CNB;
     sandbox.network = Network::Host;
     sandbox.cwd = working_directory(&image);
-    sandbox.mounts = network_mounts(&context.network, context.trust.pem().as_bytes());
+    sandbox.mounts = trust_mounts(context.trust.pem().as_bytes());
     sandbox.env = environment(&image, port, variables, context);
 
     let mut signals = Signals::new(FORWARDED)
@@ -91,21 +109,36 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Fa
 
 fn forward(signals: &mut Signals, signaller: &Signaller) {
     for signal in signals.forever() {
+        // What a terminal sends goes to all processes of a job: of `sh setup.sh && python app.py`, too, where a shell waits for the app
+        // and does nothing before it has ended. SIGTERM goes to the process alone, as from Docker: it ends its children in its own way.
+        let sent = match signal {
+            SIGINT | SIGQUIT | SIGHUP | SIGWINCH => signaller.signal_group(signal),
+            _ => signaller.signal(signal),
+        };
         // A process that has just ended needs no signal.
-        drop(signaller.signal(signal));
+        drop(sent);
     }
 }
 
 /// A folder is built first; everything else is the name of an image, or a place to read one from.
-fn find_or_build(target: &str, context: &Context) -> Result<Found, Failure> {
+fn find_or_build(arguments: &RunArgs, context: &Context) -> Result<Found, Failure> {
+    let target = arguments.target.as_str();
     let path = Path::new(target);
     // `my-app` is a name even where a folder of that name stands here, unless it was never built.
     let is_path = target.contains('/') || target == "." || target == "..";
     if !is_path && let Some(found) = inspect::find_named(target, context)? {
+        if inspect::is_folder(target) {
+            context.output.info(&format!(
+                "Running the image {target} as it was built; `longshore run ./{target}` builds the folder first"
+            ));
+        }
         return Ok(found);
     }
     if inspect::is_folder(target) {
-        let options = BuildOptions::default();
+        let options = BuildOptions {
+            mirrors: arguments.mirrors.clone(),
+            ..BuildOptions::default()
+        };
         let built = crate::build::build(
             &BuildArgs {
                 app: path.to_owned(),

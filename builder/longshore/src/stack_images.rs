@@ -18,7 +18,7 @@ use crate::commands::Context;
 use crate::errors;
 use crate::failure::{Exit, Failure};
 use crate::inspect;
-use crate::output::{Output, size};
+use crate::output::{Output, Unit, size};
 
 /// What a build stands on.
 #[derive(Debug)]
@@ -221,10 +221,24 @@ pub(crate) fn mirror_variables(
         .collect()
 }
 
+/// What `file:` mirrors, given or in apt's configuration, are on this machine: the sandbox has to see them.
+pub(crate) fn local_mirrors(options: &MirrorOptions, context: &Context) -> Vec<PathBuf> {
+    let given = mirror_variables(options, context);
+    let given = given.iter().filter_map(|(_, value)| value.parse().ok());
+    let mut paths: Vec<PathBuf> = given
+        .filter_map(|url| debian::mirror::local_path(&url))
+        .collect();
+    if paths.is_empty() {
+        paths = debian::mirror::local_paths(&MirrorSettings::default().apt_folder);
+    }
+    paths
+}
+
 /// Shows how the making goes on.
 struct Teller<'a> {
     output: &'a Output,
-    bar: Mutex<Option<ProgressBar>>,
+    /// What is under way, and its bar.
+    bar: Mutex<Option<(&'static str, ProgressBar)>>,
 }
 
 impl Teller<'_> {
@@ -232,29 +246,40 @@ impl Teller<'_> {
         match event {
             Event::Resolving => self.output.heading("STACK: resolving Debian packages"),
             Event::Downloading { bytes, total } => {
-                self.advance("Downloading Debian packages", *bytes, *total);
+                let what = "Downloading Debian packages";
+                self.advance(what, Unit::Bytes, *bytes, *total);
             }
             Event::Unpacking { done, total } if done == total => {
                 self.done();
                 self.output.info(&format!("Unpacked {total} packages"));
             }
-            Event::Unpacking { .. } => {}
+            Event::Unpacking { done, total } => {
+                let (done, total) = (*done as u64, *total as u64);
+                self.advance("Unpacking packages", Unit::Things, done, total);
+            }
             Event::Configuring { image, line } => self.output.detail(&format!("[{image}] {line}")),
             Event::Writing { image } => self.output.info(&format!("Writing the {image} image")),
             Event::Notice(text) => self.output.info(text),
         }
     }
 
-    fn advance(&self, what: &str, bytes: u64, total: u64) {
-        let mut bar = self
+    fn advance(&self, what: &'static str, unit: Unit, done: u64, total: u64) {
+        let mut shown = self
             .bar
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let bar = bar.get_or_insert_with(|| {
-            self.output.info(&format!("{what} ({})", size(total)));
-            self.output.bar(what, total)
-        });
-        bar.set_position(bytes);
+        if shown.as_ref().is_none_or(|(stage, _)| *stage != what) {
+            if let Some((_, before)) = shown.take() {
+                before.finish_and_clear();
+            }
+            if unit == Unit::Bytes {
+                self.output.info(&format!("{what} ({})", size(total)));
+            }
+            *shown = Some((what, self.output.bar(what, unit, total)));
+        }
+        if let Some((_, bar)) = &*shown {
+            bar.set_position(done);
+        }
     }
 
     fn done(&self) {
@@ -263,7 +288,7 @@ impl Teller<'_> {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .take();
-        if let Some(bar) = bar {
+        if let Some((_, bar)) = bar {
             bar.finish_and_clear();
         }
     }

@@ -1,7 +1,7 @@
 //! Overlay mounts for ordinary users (`userxattr`, Linux 5.11), with any number of folders and paths of any length.
 //!
 //! Folders are named `/proc/self/fd/N`: short, without commas or colons to escape, and meant for exactly the folder that
-//! was opened. The new mount interface takes lower folders one by one since Linux 6.5 (`lowerdir+`); before, one option
+//! was opened. The new mount interface takes lower folders one by one since Linux 6.7 (`lowerdir+`); before, one option
 //! string has to hold them all, of at most 255 bytes in the new interface and a page in the old.
 
 use std::ffi::CString;
@@ -29,7 +29,9 @@ pub(crate) fn mount_overlay(
     let opened = Opened::open(dirs)?;
     let result = match interface {
         OverlayInterface::OneByOne => match opened.mount_one_by_one() {
-            Err((Errno::INVAL, detail)) if opened.lowerdir_plus_is_unknown() => opened
+            // Which step a kernel that does not know `lowerdir+` refuses depends on its age: before 6.5 overlayfs takes any
+            // option, and says no only when the mount is made.
+            Err((Errno::INVAL, detail)) => opened
                 .mount_one_string(staging)
                 .map_err(|errno| (errno, detail)),
             other => other,
@@ -99,15 +101,6 @@ impl Opened {
             MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
         )
         .map_err(silent)
-    }
-
-    fn lowerdir_plus_is_unknown(&self) -> bool {
-        let Ok(overlay) = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
-            return true;
-        };
-        self.lowers.first().is_some_and(|lower| {
-            fsconfig_set_string(overlay.as_fd(), "lowerdir+", name(lower)).is_err()
-        })
     }
 
     fn mount_one_string(&self, staging: &OwnedFd) -> Result<OwnedFd, Errno> {

@@ -196,9 +196,9 @@ pub enum Network {
 /// How an overlay's lower folders are handed to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OverlayInterface {
-    /// One by one (`lowerdir+`, Linux 6.5), else as [`OverlayInterface::OneString`].
+    /// One by one (`lowerdir+`, Linux 6.7), else as [`OverlayInterface::OneString`].
     OneByOne,
-    /// In one option string of `mount(2)`: all that kernels before 6.5 have. A page holds about 200 folders.
+    /// In one option string of `mount(2)`: all that kernels before 6.7 have. A page holds about 200 folders.
     OneString,
 }
 

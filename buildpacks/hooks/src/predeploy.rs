@@ -60,12 +60,14 @@ fn working_dir(app_dir: &Path) -> PathBuf {
     }
 }
 
-/// What the lifecycle tells buildpacks is none of the app's business.
+/// What the lifecycle tells buildpacks is none of the app's business. Python writes no bytecode: it would stay in the image, with the times of
+/// the sources in it, which are others in every copy of the app.
 pub(crate) fn environment_of_app(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
-    variables
-        .filter(|(name, _)| !name.to_string_lossy().starts_with("CNB_"))
+    let no_bytecode = ("PYTHONDONTWRITEBYTECODE".into(), "1".into());
+    std::iter::once(no_bytecode)
+        .chain(variables.filter(|(name, _)| !name.to_string_lossy().starts_with("CNB_")))
         .collect()
 }
 

@@ -19,27 +19,26 @@ use std::thread;
 
 /// Compiles one file per line of standard input and answers with a line. Files that are no Python 3 (templates, old code) stay sources.
 ///
-/// marshal writes an object that anything else refers to in another way, so the bytes depend on what the process has done before. What
-/// errors import is imported first; and before Python 3.11, which keeps its short strings for ever, a new process compiles each file.
+/// marshal writes an object that anything else refers to in another way (`FLAG_REF`), so the bytes depend on what the process has done
+/// before, above all on the strings that other files left interned. So each file is compiled in a child that has done nothing yet, all
+/// of them forked in the same state; what errors import is imported before.
 const WORKER: &str = "\
-import linecache, os, py_compile, sys, tokenize, traceback
+import gc, linecache, os, py_compile, sys, tokenize, traceback
 try:
     compile('(', '?', 'exec')
 except SyntaxError:
     traceback.format_exc()
 mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-fork = sys.version_info < (3, 11)
+gc.freeze()
 for line in sys.stdin.buffer:
-    child = os.fork() if fork else 0
-    if child:
-        os.waitpid(child, 0)
-    else:
+    child = os.fork()
+    if child == 0:
         try:
             py_compile.compile(os.fsdecode(line[:-1]), doraise=True, invalidation_mode=mode)
         except Exception:
             pass
-        if fork:
-            os._exit(0)
+        os._exit(0)
+    os.waitpid(child, 0)
     sys.stdout.buffer.write(b'\\n')
     sys.stdout.buffer.flush()
 ";
@@ -87,7 +86,7 @@ fn work(queue: &Mutex<Vec<PathBuf>>, python: &Path, environment: &Environment) -
         .iter()
         .filter(|(name, _)| !name.as_bytes().starts_with(b"PYTHON"));
     let mut child = Command::new(python)
-        .args(["-s", "-S", "-W", "ignore", "-c", WORKER])
+        .args(["-B", "-s", "-S", "-W", "ignore", "-c", WORKER])
         .current_dir("/")
         .env_clear()
         .envs(plain)

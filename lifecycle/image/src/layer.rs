@@ -20,6 +20,6 @@ mod write;
 
 pub use contents::LayerContents;
 pub use rules::{
-    FileKind, Hardlinks, LAYER_TIME, OwnerRule, Selection, Times, TreeRules, TreeWhiteouts,
+    FileKind, Hardlinks, LAYER_TIME, Modes, OwnerRule, Selection, Times, TreeRules, TreeWhiteouts,
 };
 pub use write::{Compression, WriteLayerError, diff_id, write_layer};

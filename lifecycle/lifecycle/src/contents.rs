@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cnb_spec::id::{BuildpackId, LayerName};
+use oci_image::layer::Modes;
 use oci_image::{DiffId, TreePath};
 
 use crate::files::is_missing;
@@ -21,7 +22,9 @@ pub enum LayerSource {
         /// Where the files are.
         path: PathBuf,
     },
-    /// Files whose digest is not known.
+    /// Files that may be what they were: they are hashed before they are compressed, which is much more work.
+    Found(PathBuf),
+    /// Files that are not what they were, as far as that can be known without reading them.
     Changed(PathBuf),
 }
 
@@ -31,7 +34,7 @@ pub trait LayersView: Sync {
     fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource>;
 }
 
-/// The layers folder as it is: everything in it may have changed.
+/// The layers folder as it is: anything in it may have changed.
 #[derive(Debug, Clone, Copy)]
 pub struct LayersFolder<'a>(pub &'a Path);
 
@@ -39,7 +42,7 @@ impl LayersView for LayersFolder<'_> {
     fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource> {
         let path = self.0.join(buildpack.escaped()).join(layer.as_str());
         match std::fs::symlink_metadata(&path) {
-            Ok(_) => Ok(LayerSource::Changed(path)),
+            Ok(_) => Ok(LayerSource::Found(path)),
             Err(error) if is_missing(&error) => Ok(LayerSource::Absent),
             Err(error) => Err(error),
         }
@@ -53,6 +56,20 @@ pub struct AppSource {
     pub path: PathBuf,
     /// What of them stays out, as paths below it.
     pub hidden: BTreeSet<TreePath>,
+    /// Which modes they get in the image.
+    pub modes: Modes,
     /// The layer's digest, where it is known that no file changed since it was computed. Not used for apps with slices.
     pub unchanged: Option<DiffId>,
+}
+
+impl AppSource {
+    /// A folder with all that is in it, as it is.
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            hidden: BTreeSet::new(),
+            modes: Modes::AsFound,
+            unchanged: None,
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub struct ExportInputs {
     /// `project-metadata.toml`; it may be missing.
     pub project_metadata_path: PathBuf,
     /// The launcher's program.
-    pub launcher_path: PathBuf,
+    pub launcher_program: LauncherProgram,
     /// Its version and source.
     pub launcher: LauncherMetadata,
     /// The SBOM files of the lifecycle and its launcher; none to go without. Since Platform API 0.11.
@@ -81,6 +81,24 @@ pub struct ExportInputs {
     pub exec_env: String,
     /// When the cache is written.
     pub cache_time: CacheTime,
+}
+
+/// The launcher's program.
+#[derive(Clone, PartialEq, Eq)]
+pub enum LauncherProgram {
+    /// In a file.
+    File(PathBuf),
+    /// Carried by the program that exports.
+    Carried(&'static [u8]),
+}
+
+impl std::fmt::Debug for LauncherProgram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Carried(bytes) => write!(f, "Carried({} bytes)", bytes.len()),
+        }
+    }
 }
 
 /// Where the SBOM files of the lifecycle and its launcher are.

@@ -56,8 +56,14 @@ pub fn is_program_name(name: &str) -> bool {
     name == "lifecycle" || Phase::of_program(name).is_some()
 }
 
-/// Runs the program that was started as `argv0` with `args` (without the program's name) in `environment`.
-pub fn main(argv0: &OsStr, args: &[OsString], environment: Vars) -> ExitCode {
+/// Runs the program that was started as `argv0` with `args` (without the program's name) in `environment`. `own_launcher` is for the exporter,
+/// where none is named and none stands where a builder has it.
+pub fn main(
+    argv0: &OsStr,
+    args: &[OsString],
+    environment: Vars,
+    own_launcher: Option<&'static [u8]>,
+) -> ExitCode {
     // What buildpacks make has the same modes, whatever the user's umask is: layers would get other digests otherwise.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
     let program = Path::new(argv0).file_name().unwrap_or_default();
@@ -72,7 +78,7 @@ pub fn main(argv0: &OsStr, args: &[OsString], environment: Vars) -> ExitCode {
             Err(code) => return code,
         },
     };
-    run(phase, &args, &environment)
+    run(phase, &args, &environment, own_launcher)
 }
 
 /// `lifecycle <phase>`
@@ -96,7 +102,12 @@ fn take_subcommand(args: &mut Vec<String>) -> Result<Phase, ExitCode> {
     })
 }
 
-fn run(phase: Phase, args: &[String], environment: &Vars) -> ExitCode {
+fn run(
+    phase: Phase,
+    args: &[String],
+    environment: &Vars,
+    own_launcher: Option<&'static [u8]>,
+) -> ExitCode {
     let plain = stdout::output(Level::Info, stdout::Colors::Never);
     let api = Settings::platform_api(environment);
     let known = phase.flags(*api.as_ref().unwrap_or(&PlatformApi::NEWEST));
@@ -117,9 +128,10 @@ fn run(phase: Phase, args: &[String], environment: &Vars) -> ExitCode {
             stdout::usage(&error.to_string(), &known);
             return ExitCode::from(failure::BAD_FLAG);
         }
-        (Ok(api), Ok(flags)) => {
-            Settings::new(api, flags, environment).and_then(|settings| phase.run(&settings))
-        }
+        (Ok(api), Ok(flags)) => Settings::new(api, flags, environment).and_then(|mut settings| {
+            settings.own_launcher = own_launcher;
+            phase.run(&settings)
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

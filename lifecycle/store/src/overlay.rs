@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use oci_image::layer::{FileKind, Modes};
 use rustix::fs::{AtFlags, CWD, linkat};
 
 const OPAQUE: [&str; 2] = ["user.overlay.opaque", "trusted.overlay.opaque"];
@@ -31,6 +32,15 @@ pub enum Change {
 
 /// What happened to the folder `lower`, seen at `upper`. Only folders that the upper one has are looked into.
 pub fn change(lower: &Path, upper: &Path) -> io::Result<Change> {
+    change_but_for(lower, upper, &|_| false)
+}
+
+/// The same, passing over what the caller itself put into the upper folder.
+pub fn change_but_for(
+    lower: &Path,
+    upper: &Path,
+    passes_over: &dyn Fn(&Path) -> bool,
+) -> io::Result<Change> {
     let Some(in_upper) = metadata(upper)? else {
         return Ok(Change::Unchanged);
     };
@@ -40,8 +50,8 @@ pub fn change(lower: &Path, upper: &Path) -> io::Result<Change> {
     let in_lower = metadata(lower)?.filter(Metadata::is_dir);
     match in_lower {
         Some(in_lower) if in_upper.is_dir() && !is_opaque(upper)? => {
-            let untouched =
-                in_lower.mode() == in_upper.mode() && holds_only_untouched_folders(lower, upper)?;
+            let untouched = in_lower.mode() == in_upper.mode()
+                && holds_only_untouched_folders(lower, upper, passes_over)?;
             Ok(if untouched {
                 Change::Unchanged
             } else {
@@ -53,9 +63,17 @@ pub fn change(lower: &Path, upper: &Path) -> io::Result<Change> {
 }
 
 /// The kernel copies folders up for changes that no layer shows (times, attributes) and before a file in them is made.
-fn holds_only_untouched_folders(lower: &Path, upper: &Path) -> io::Result<bool> {
+fn holds_only_untouched_folders(
+    lower: &Path,
+    upper: &Path,
+    passes_over: &dyn Fn(&Path) -> bool,
+) -> io::Result<bool> {
     for name in names(upper)? {
-        if change(&lower.join(&name), &upper.join(&name))? != Change::Unchanged {
+        let above = upper.join(&name);
+        if passes_over(&above) {
+            continue;
+        }
+        if change_but_for(&lower.join(&name), &above, passes_over)? != Change::Unchanged {
             return Ok(false);
         }
     }
@@ -67,8 +85,9 @@ fn holds_only_untouched_folders(lower: &Path, upper: &Path) -> io::Result<bool> 
 pub enum LowerFiles {
     /// By a second name: for trees, which nobody writes into.
     Link,
-    /// As copies: for a user's own folder, where even a second name would change a file's times.
-    Copy,
+    /// As copies, with the modes of sources: for a user's own folder, where even a second name would change a file's times, and where
+    /// modes are whatever the umask was. What the build changed keeps the mode that it was given.
+    CopySources,
 }
 
 /// Makes `target` what the overlay of `upper` over `lower` shows. Files of the upper folder are moved.
@@ -84,7 +103,32 @@ pub fn merge(lower: &Path, upper: &Path, target: &Path, files: LowerFiles) -> io
             Change::Unchanged => take_lower(&below, &made, files)?,
         }
     }
-    fs::set_permissions(target, fs::symlink_metadata(upper)?.permissions())
+    let mut mode = fs::symlink_metadata(upper)?.mode();
+    if files == LowerFiles::CopySources && fs::symlink_metadata(lower)?.mode() == mode {
+        mode = Modes::OfSources.of(FileKind::Folder, mode);
+    }
+    fs::set_permissions(target, Permissions::from_mode(mode & 0o7777))
+}
+
+/// Copies a folder of sources, all but what is left out (paths below `from`), with the modes of sources.
+pub fn copy_sources(from: &Path, to: &Path, leaves_out: &dyn Fn(&Path) -> bool) -> io::Result<()> {
+    for name in names(from)? {
+        let (below, made) = (from.join(&name), to.join(&name));
+        if leaves_out(&below) {
+            continue;
+        }
+        if fs::symlink_metadata(&below)?.is_dir() {
+            fs::create_dir(&made)?;
+            copy_sources(&below, &made, leaves_out)?;
+        } else {
+            take_lower(&below, &made, LowerFiles::CopySources)?;
+        }
+    }
+    fs::set_permissions(to, source_permissions(FileKind::Folder, 0))
+}
+
+fn source_permissions(kind: FileKind, found: u32) -> Permissions {
+    Permissions::from_mode(Modes::OfSources.of(kind, found))
 }
 
 /// Moves what is all in an upper folder, and takes the overlay's own mark off it.
@@ -110,11 +154,18 @@ fn take_lower(from: &Path, to: &Path, files: LowerFiles) -> io::Result<()> {
     if !found.is_dir() {
         return match files {
             LowerFiles::Link => Ok(linkat(CWD, from, CWD, to, AtFlags::empty())?),
-            LowerFiles::Copy if found.is_symlink() => {
+            LowerFiles::CopySources if found.is_symlink() => {
                 std::os::unix::fs::symlink(fs::read_link(from)?, to)
             }
-            LowerFiles::Copy => fs::copy(from, to).map(drop),
+            LowerFiles::CopySources => {
+                fs::copy(from, to)?;
+                fs::set_permissions(to, source_permissions(FileKind::File, found.mode()))
+            }
         };
+    }
+    if files == LowerFiles::CopySources {
+        fs::create_dir(to)?;
+        return copy_sources(from, to, &|_| false);
     }
     fs::create_dir(to)?;
     for name in names(from)? {

@@ -119,6 +119,21 @@ pub fn find(
     })
 }
 
+/// What apt's configuration points at on this machine: folders with repositories, and lists of mirrors. Sandboxes have to show them.
+pub fn local_paths(apt_folder: &Path) -> Vec<PathBuf> {
+    apt_sources::read_folder(apt_folder, &mut Vec::new())
+        .iter()
+        .map(|entry| entry.mirror_list().unwrap_or_else(|| entry.url.clone()))
+        .filter_map(|url| local_path(&url))
+        .collect()
+}
+
+/// The path of a `file:` address, if something is there.
+pub fn local_path(url: &Url) -> Option<PathBuf> {
+    let path = (url.scheme() == "file").then(|| url.to_file_path().ok())??;
+    path.try_exists().ok()?.then_some(path)
+}
+
 /// An address somebody typed.
 fn checked(url: &Url, by: &str) -> Result<Url, MirrorError> {
     if matches!(url.scheme(), "http" | "https" | "file") {

@@ -8,6 +8,7 @@ use std::path::Path;
 use buildpack_kit::{Explain as _, ProjectToml, Variables};
 
 use super::selection::Patterns;
+use crate::arguments::is_variable_name;
 use crate::embedded;
 use crate::errors;
 use crate::failure::{Exit, Failure};
@@ -42,6 +43,17 @@ pub(crate) fn project(app: &Path) -> Result<Project, Failure> {
         (None, Some(exclude)) => Patterns::Exclude(exclude),
         (None, None) => Patterns::None,
     };
+    if let Some(variable) = project
+        .build_env()
+        .iter()
+        .find(|variable| !is_variable_name(&variable.name))
+    {
+        let body = format!(
+            "'project.toml' line {}: {:?} is no name of a variable.\nNames in [[io.buildpacks.build.env]] have no '/' and no '='; write for example BP_CPYTHON_VERSION.",
+            variable.line, variable.name
+        );
+        return Err(Failure::new(Exit::App, "Variable not understood", body));
+    }
     let build_env = project
         .build_env()
         .iter()
@@ -96,6 +108,19 @@ mod tests {
             Patterns::Exclude(vec!["data/".to_owned()])
         );
         assert_eq!(project.build_env, [("A".to_owned(), "1".to_owned())]);
+    }
+
+    #[test]
+    fn project_variable_that_would_be_a_file_elsewhere() {
+        for name in ["/etc/passwd", "../../x", "..", "", "A=B"] {
+            let text = format!("[[io.buildpacks.build.env]]\nname='{name}'\nvalue='1'\n");
+            let failure = project_of(&text).unwrap_err();
+            assert_eq!(
+                (failure.exit, failure.title.as_str()),
+                (Exit::App, "Variable not understood")
+            );
+            assert!(failure.body.contains("line 3"), "{}", failure.body);
+        }
     }
 
     #[test]

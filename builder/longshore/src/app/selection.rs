@@ -30,6 +30,8 @@ pub(crate) enum Reason {
     Secrets,
     ProjectToml,
     SpecialFile,
+    Output,
+    Layout,
 }
 
 impl Reason {
@@ -41,6 +43,8 @@ impl Reason {
             Self::Secrets => "may hold secrets; give them when the image runs",
             Self::ProjectToml => "project.toml",
             Self::SpecialFile => "not a file, folder or link",
+            Self::Output => "written by this command",
+            Self::Layout => "an image in an OCI layout",
         }
     }
 }
@@ -83,11 +87,18 @@ pub(crate) enum SelectError {
     },
 }
 
-/// Walks the app folder once. Nothing is opened but folders.
-pub(crate) fn select(app: &Path, patterns: &Patterns, euid: u32) -> Result<Selection, SelectError> {
+/// Walks the app folder once. Nothing is opened but folders. `outputs` are paths that the build itself will write.
+pub(crate) fn select(
+    app: &Path,
+    patterns: &Patterns,
+    outputs: &[PathBuf],
+    euid: u32,
+) -> Result<Selection, SelectError> {
     let mut walk = Walk {
         app,
         patterns: Matcher::new(app, patterns)?,
+        outputs,
+        environment_in_root: is_virtual_environment(app),
         euid,
         selection: Selection::default(),
     };
@@ -139,6 +150,9 @@ impl Matcher {
 struct Walk<'a> {
     app: &'a Path,
     patterns: Matcher,
+    outputs: &'a [PathBuf],
+    /// `python -m venv .`: the environment is not a folder of the app, but mixed with it.
+    environment_in_root: bool,
     euid: u32,
     selection: Selection,
 }
@@ -195,12 +209,33 @@ impl Walk<'_> {
             ".env" if !metadata.is_dir() => return Some(Reason::Secrets),
             _ => {}
         }
-        if metadata.is_dir() && is_virtual_environment(&self.app.join(path)) {
+        let full = self.app.join(path);
+        if self.outputs.contains(&full) {
+            return Some(Reason::Output);
+        }
+        let of_environment =
+            self.environment_in_root && PARTS_OF_ENVIRONMENT.contains(&path.to_str()?);
+        if of_environment || metadata.is_dir() && is_virtual_environment(&full) {
             return Some(Reason::VirtualEnvironment);
         }
-        self.patterns
-            .leaves_out(path, metadata.is_dir())
+        if metadata.is_dir() && full.join("oci-layout").is_file() && full.join("blobs").is_dir() {
+            return Some(Reason::Layout);
+        }
+        self.leaves_out(path, metadata)
             .then_some(Reason::ProjectToml)
+    }
+
+    /// By include patterns a folder is out as a whole if none of its files is in.
+    fn leaves_out(&self, path: &Path, metadata: &fs::Metadata) -> bool {
+        if !metadata.is_dir() || !matches!(self.patterns, Matcher::Include(_)) {
+            return self.patterns.leaves_out(path, metadata.is_dir());
+        }
+        walkdir::WalkDir::new(self.app.join(path))
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| !entry.file_type().is_dir())
+            .filter_map(|entry| entry.path().strip_prefix(self.app).map(Path::to_owned).ok())
+            .all(|file| self.patterns.leaves_out(&file, false))
     }
 
     /// Says now what would otherwise fail in the middle of the build.
@@ -224,6 +259,18 @@ impl Walk<'_> {
         Ok(())
     }
 }
+
+/// What a virtual environment puts into its folder.
+const PARTS_OF_ENVIRONMENT: &[&str] = &[
+    "bin",
+    "include",
+    "Include",
+    "lib",
+    "Lib",
+    "lib64",
+    "pyvenv.cfg",
+    "Scripts",
+];
 
 /// `python -m venv` and virtualenv write pyvenv.cfg; older ones, and copies made on Windows, are known by their shape.
 fn is_virtual_environment(folder: &Path) -> bool {
@@ -278,7 +325,9 @@ mod tests {
     }
 
     fn left_out(folder: &Path, patterns: &Patterns) -> Vec<(String, Reason, u64)> {
-        let selection = select(folder, patterns, rustix::process::geteuid().as_raw()).unwrap();
+        let outputs = [folder.join("out.tar")];
+        let euid = rustix::process::geteuid().as_raw();
+        let selection = select(folder, patterns, &outputs, euid).unwrap();
         let describe = |out: LeftOut| (out.path.display().to_string(), out.reason, out.bytes);
         selection.left_out.into_iter().map(describe).collect()
     }
@@ -326,13 +375,46 @@ mod tests {
         let patterns = Patterns::Include(vec!["*.py".to_owned(), "assets/".to_owned()]);
         assert_eq!(
             left_out(folder.path(), &patterns),
-            [("notes/n.txt".to_owned(), Reason::ProjectToml, 5)]
+            [("notes".to_owned(), Reason::ProjectToml, 5)]
+        );
+    }
+
+    #[test]
+    fn select_leaves_out_images_that_a_build_wrote() {
+        let folder = app(&[
+            "app.py",
+            "image/oci-layout",
+            "image/blobs/sha256/0",
+            "out.tar",
+        ]);
+        assert_eq!(
+            left_out(folder.path(), &Patterns::None),
+            [
+                ("image".to_owned(), Reason::Layout, 10),
+                ("out.tar".to_owned(), Reason::Output, 5)
+            ]
+        );
+    }
+
+    #[test]
+    fn select_leaves_out_an_environment_made_in_the_app_itself() {
+        let folder = app(&[
+            "app.py",
+            "pyvenv.cfg",
+            "bin/python",
+            "lib/python3.13/x.py",
+            "pages/lib/a.py",
+        ]);
+        assert_eq!(
+            left_out(folder.path(), &Patterns::None),
+            ["bin", "lib", "pyvenv.cfg"]
+                .map(|path| { (path.to_owned(), Reason::VirtualEnvironment, 5) })
         );
     }
 
     #[test]
     fn select_names_the_folder_that_is_not_there() {
-        let error = select(Path::new("/nonexistent-app"), &Patterns::None, 0).unwrap_err();
+        let error = select(Path::new("/nonexistent-app"), &Patterns::None, &[], 0).unwrap_err();
         assert_eq!(
             error.to_string(),
             "/nonexistent-app cannot be read: No such file or directory (os error 2)"

@@ -2,17 +2,16 @@
 //!
 //! The folder's snapshot and its layer's digest are noted together, so that the next build of an unchanged folder opens no file of it.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use lifecycle::contents::AppSource;
 use lifecycle::export::{Exported, Role};
-use oci_image::layer::{FileKind, Selection};
+use oci_image::layer::{FileKind, Modes, Selection};
 use oci_image::{DiffId, TreePath};
 use serde::{Deserialize, Serialize};
-use store::overlay::{self, LowerFiles};
+use store::overlay::{self, Change, LowerFiles};
 use store::snapshot::{Snapshot, Watched};
 
 use super::request::Request;
@@ -22,7 +21,7 @@ use crate::errors;
 use crate::failure::Failure;
 
 /// The kind of note that these are.
-const NOTES: &str = "app-layers";
+const NOTES: &str = "app-sources";
 
 /// What is noted about an app.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,21 +47,21 @@ pub(crate) fn look(
     };
     if workspace.is_copy() {
         return Ok(AppLayer {
-            source: whole(&workspace.app_upper()),
+            source: AppSource::folder(workspace.app_upper()),
             snapshot: None,
         });
     }
-    if !is_untouched(&workspace.app_upper(), Path::new(""), workspace).map_err(failed)? {
+    if !is_untouched(&request.app, workspace).map_err(failed)? {
         let merged = workspace.staging("app").map_err(failed)?.join("merged");
         overlay::merge(
             &request.app,
             &workspace.app_upper(),
             &merged,
-            LowerFiles::Copy,
+            LowerFiles::CopySources,
         )
         .map_err(failed)?;
         return Ok(AppLayer {
-            source: whole(&merged),
+            source: AppSource::folder(merged),
             snapshot: None,
         });
     }
@@ -105,6 +104,7 @@ pub(crate) fn look(
     let source = AppSource {
         path: request.app.clone(),
         hidden,
+        modes: Modes::OfSources,
         unchanged,
     };
     Ok(AppLayer {
@@ -140,28 +140,14 @@ impl AppLayer {
     }
 }
 
-fn whole(path: &Path) -> AppSource {
-    AppSource {
-        path: path.to_owned(),
-        hidden: std::collections::BTreeSet::new(),
-        unchanged: None,
-    }
-}
-
 /// Is there nothing in the upper folder but the marks that hide what stays out, and the folders they are in?
-fn is_untouched(upper: &Path, relative: &Path, workspace: &Workspace) -> io::Result<bool> {
-    for entry in fs::read_dir(upper)? {
-        let entry = entry?;
-        let path = relative.join(entry.file_name());
-        let kind = entry.file_type()?;
-        let expected = if kind.is_dir() {
-            is_untouched(&entry.path(), &path, workspace)?
-        } else {
-            workspace.hidden().contains(&path) && overlay::is_whiteout(&entry.path())?
-        };
-        if !expected {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+fn is_untouched(app: &Path, workspace: &Workspace) -> io::Result<bool> {
+    let upper = workspace.app_upper();
+    let is_our_mark = |path: &Path| {
+        let hidden = path
+            .strip_prefix(&upper)
+            .is_ok_and(|path| workspace.hidden().contains(path));
+        hidden && overlay::is_whiteout(path).unwrap_or(false)
+    };
+    Ok(overlay::change_but_for(app, &upper, &is_our_mark)? == Change::Unchanged)
 }

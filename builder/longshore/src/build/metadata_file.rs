@@ -54,6 +54,8 @@ pub(crate) fn write(report: &Report<'_>, context: &Context) -> Result<(), Failur
     // Whole or not at all: a program may be waiting for it.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(readable).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(crate) enum LayersMount {
 /// Everything that the phases see.
 #[derive(Debug)]
 pub(crate) struct PhaseSandbox<'a> {
-    pub(crate) root: OverlayDirs,
+    pub(crate) root: Root,
     pub(crate) unpacked: &'a Unpacked,
     pub(crate) program: &'a Path,
     pub(crate) app: AppMount,
@@ -51,6 +51,8 @@ pub(crate) struct PhaseSandbox<'a> {
     pub(crate) platform: PathBuf,
     pub(crate) network: &'a host::Network,
     pub(crate) ca_bundle: &'a [u8],
+    /// Debian mirrors in folders of this machine.
+    pub(crate) local_mirrors: &'a [PathBuf],
 }
 
 impl PhaseSandbox<'_> {
@@ -87,9 +89,19 @@ impl PhaseSandbox<'_> {
             .spawn(&argv, streams)
             .map_err(|error| errors::sandbox(&error))?;
         let mut said = Vec::new();
+        let mut in_warning = false;
         for line in BufReader::new(lines).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            output.info(&line);
+            // A warning is a block that an empty line ends; it is said with `--quiet`, too.
+            in_warning = match errors::plain(&line) {
+                plain if plain.starts_with("[Warning: ") => true,
+                plain => in_warning && !plain.is_empty(),
+            };
+            if in_warning {
+                output.passed_on(&line);
+            } else {
+                output.info(&line);
+            }
             said.push(line);
         }
         let finished = child.wait().map_err(|error| errors::sandbox(&error))?;
@@ -100,7 +112,7 @@ impl PhaseSandbox<'_> {
     }
 
     fn sandbox(&self) -> Sandbox {
-        let mut sandbox = Sandbox::new(Root::Overlay(self.root.clone()));
+        let mut sandbox = Sandbox::new(self.root.clone());
         sandbox.user = User::CNB;
         sandbox.network = Network::Host;
         sandbox.cwd = PathBuf::from("/workspace");
@@ -133,7 +145,8 @@ impl PhaseSandbox<'_> {
                 size: None,
             },
         ];
-        mounts.extend(network_mounts(self.network, self.ca_bundle));
+        mounts.extend(trust_mounts(self.ca_bundle));
+        mounts.extend(source_mounts(self.network, self.local_mirrors));
         mounts.extend(apt_sources());
         mounts
     }
@@ -172,8 +185,8 @@ impl PhaseEnd {
     }
 }
 
-/// What the host's network needs inside: name resolution, trust, pip's configuration, folders of wheels.
-pub(crate) fn network_mounts(network: &host::Network, ca_bundle: &[u8]) -> Vec<Mount> {
+/// What every program inside needs to reach others: name resolution, trust.
+pub(crate) fn trust_mounts(ca_bundle: &[u8]) -> Vec<Mount> {
     let mut mounts = vec![Mount::Contents {
         target: CA_BUNDLE_IN_SANDBOX.into(),
         bytes: ca_bundle.to_vec(),
@@ -186,6 +199,12 @@ pub(crate) fn network_mounts(network: &host::Network, ca_bundle: &[u8]) -> Vec<M
             });
         }
     }
+    mounts
+}
+
+/// What installing needs besides: pip's configuration, folders of wheels and of Debian packages.
+fn source_mounts(network: &host::Network, folders: &[PathBuf]) -> Vec<Mount> {
+    let mut mounts = Vec::new();
     for (path, target) in &network.pip_configs {
         if let Ok(bytes) = std::fs::read(path) {
             mounts.push(Mount::Contents {
@@ -194,7 +213,11 @@ pub(crate) fn network_mounts(network: &host::Network, ca_bundle: &[u8]) -> Vec<M
             });
         }
     }
-    for folder in network.local_wheel_folders() {
+    for folder in network
+        .local_wheel_folders()
+        .into_iter()
+        .chain(folders.iter().cloned())
+    {
         mounts.push(Mount::Bind {
             target: folder.clone(),
             source: folder,

@@ -1,7 +1,7 @@
 //! What is to be built: the command line and the app's own files, read and checked before anything is downloaded.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_image::ImageName;
 
@@ -39,19 +39,22 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
         Some(tag) => arguments::image_name(tag)?,
         None => arguments::name_of_folder(&folder)?,
     };
-    let outputs = options
+    let outputs: Vec<Place> = options
         .output
         .iter()
         .map(|text| Place::parse_output(text))
         .collect::<Result<_, _>>()?;
     let given = arguments::variables(&options.env, &context.env)?;
     let project = control::project(&folder)?;
-    let selection = select(
-        &folder,
-        &project.patterns,
-        rustix::process::geteuid().as_raw(),
-    )
-    .map_err(|error| cannot_select(&error))?;
+    let written: Vec<PathBuf> = outputs
+        .iter()
+        .map(Place::path)
+        .chain(options.metadata_file.as_deref())
+        .filter_map(real_path)
+        .collect();
+    let euid = rustix::process::geteuid().as_raw();
+    let selection = select(&folder, &project.patterns, &written, euid)
+        .map_err(|error| cannot_select(&error))?;
     let mut variables: BTreeMap<String, String> = project.build_env.into_iter().collect();
     variables.extend(given);
     control::check(&folder, &variables, &context.output)?;
@@ -66,6 +69,15 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
         refresh: options.refresh,
         variables,
     })
+}
+
+/// The path without symlinks of something that may not be there yet.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    Some(parent.canonicalize().ok()?.join(path.file_name()?))
 }
 
 fn cannot_select(error: &SelectError) -> Failure {

@@ -20,7 +20,7 @@ use store::apps::{AppCache, AppState};
 use store::overlay::{self, Change, LowerFiles};
 use store::{StagedTree, Store};
 
-use super::workspace::Workspace;
+use super::workspace::{Overlays, Workspace};
 
 /// Whose the files of layers are in the image.
 pub(crate) const CNB_OWNER: Owner = Owner {
@@ -100,7 +100,7 @@ impl<'a> StoreLayers<'a> {
             };
             let key = (buildpack.clone(), name.clone());
             let seen = self.state().seen.get(&key).cloned();
-            if let Some(LayerSource::Changed(path)) = seen
+            if let Some(LayerSource::Changed(path) | LayerSource::Found(path)) = seen
                 && path.try_exists().map_err(ImageError::new)?
             {
                 self.adopt(&key, &path, &layer.blob.diff_id)?;
@@ -137,11 +137,12 @@ impl<'a> StoreLayers<'a> {
         let (buildpack, layer) = key;
         let below = Path::new(&buildpack.escaped()).join(layer.as_str());
         let upper = self.workspace.layers().join(&below);
-        let Some(diff_id) = restored else {
-            return Ok(if upper.try_exists()? {
-                LayerSource::Changed(upper)
-            } else {
-                LayerSource::Absent
+        let (Some(diff_id), Overlays::Mounted) = (restored, self.workspace.overlays()) else {
+            return Ok(match (upper.try_exists()?, restored) {
+                (false, _) => LayerSource::Absent,
+                (true, None) => LayerSource::Changed(upper),
+                // A copy of what was restored: only its content tells whether the build changed it.
+                (true, Some(_)) => LayerSource::Found(upper),
             });
         };
         let tree = self.store.tree(diff_id).map_err(io::Error::other)?;
@@ -234,7 +235,7 @@ impl LayerCache for StoreLayers<'_> {
         if let Some((buildpack, name)) = layer.layer {
             let key = (buildpack.clone(), name.clone());
             let seen = self.state().seen.get(&key).cloned();
-            if let Some(LayerSource::Changed(path)) = seen {
+            if let Some(LayerSource::Changed(path) | LayerSource::Found(path)) = seen {
                 self.adopt(&key, &path, &layer.diff_id)?;
             }
         }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use oci_image::TreePath;
 use rustix::fs::{FileType, Mode};
-use sandbox::OverlayDirs;
-use store::Temporary;
+use sandbox::{Access, OverlayDirs, Root};
+use store::{Temporary, overlay};
 
 use super::phases::{AppMount, LayersMount};
 use crate::app::selection::Selection;
@@ -20,9 +20,19 @@ use crate::failure::Failure;
 pub(crate) struct Workspace {
     scratch: Temporary,
     app_folder: PathBuf,
+    /// The build image's files.
+    base: PathBuf,
     /// Paths below the app folder that the build does not see.
     hidden: BTreeSet<PathBuf>,
+    overlays: Overlays,
     copied: bool,
+}
+
+/// Whether the kernel mounts overlays with their upper folder in the store's file system; where not, everything is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlays {
+    Mounted,
+    Refused,
 }
 
 impl Workspace {
@@ -31,13 +41,16 @@ impl Workspace {
         scratch: Temporary,
         app_folder: &Path,
         selection: &Selection,
-        can_overlay: bool,
+        base: &Path,
+        overlays: Overlays,
     ) -> Result<Self, Failure> {
-        let copied = selection.needs_copy || !can_overlay;
+        let copied = selection.needs_copy || overlays == Overlays::Refused;
         let workspace = Self {
             scratch,
             app_folder: app_folder.to_owned(),
+            base: base.to_owned(),
             hidden: selection.hidden(),
+            overlays,
             copied,
         };
         workspace
@@ -58,9 +71,16 @@ impl Workspace {
         ] {
             fs::create_dir_all(self.folder(name))?;
         }
+        if self.overlays == Overlays::Refused {
+            let base = std::slice::from_ref(&self.base);
+            sandbox::flatten(base, &self.folder("root")).map_err(io::Error::other)?;
+        }
         if self.copied {
-            self.copy_app(Path::new(""))
+            self.copy_app()
         } else {
+            // The folder's own mode is of no more meaning than the modes in it; but where it differs, something changed it.
+            let permissions = fs::metadata(&self.app_folder)?.permissions();
+            fs::set_permissions(self.folder("app"), permissions)?;
             self.hide()
         }
     }
@@ -100,26 +120,11 @@ impl Workspace {
         Ok(())
     }
 
-    fn copy_app(&self, relative: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(self.app_folder.join(relative))? {
-            let entry = entry?;
-            let path = relative.join(entry.file_name());
-            if self.hidden.contains(&path) {
-                continue;
-            }
-            let target = self.folder("app").join(&path);
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                fs::create_dir(&target)?;
-                self.copy_app(&path)?;
-                fs::set_permissions(&target, entry.metadata()?.permissions())?;
-            } else if kind.is_symlink() {
-                std::os::unix::fs::symlink(fs::read_link(entry.path())?, &target)?;
-            } else {
-                fs::copy(entry.path(), &target)?;
-            }
-        }
-        Ok(())
+    fn copy_app(&self) -> io::Result<()> {
+        overlay::copy_sources(&self.app_folder, &self.folder("app"), &|path| {
+            path.strip_prefix(&self.app_folder)
+                .is_ok_and(|path| self.hidden.contains(path))
+        })
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -127,11 +132,17 @@ impl Workspace {
     }
 
     /// `/`: thrown away.
-    pub(crate) fn root(&self, base: &Path) -> OverlayDirs {
-        OverlayDirs {
-            lowers: vec![base.to_owned()],
-            upper: self.folder("root"),
-            work: self.folder("root-work"),
+    pub(crate) fn root(&self) -> Root {
+        match self.overlays {
+            Overlays::Mounted => Root::Overlay(OverlayDirs {
+                lowers: vec![self.base.clone()],
+                upper: self.folder("root"),
+                work: self.folder("root-work"),
+            }),
+            Overlays::Refused => Root::Folder {
+                path: self.folder("root"),
+                access: Access::ReadWrite,
+            },
         }
     }
 
@@ -149,15 +160,24 @@ impl Workspace {
     }
 
     /// `/layers`, over the `layers` folders of these trees.
-    pub(crate) fn layers_mount(&self, restored: &[PathBuf]) -> LayersMount {
+    pub(crate) fn layers_mount(&self, restored: &[PathBuf]) -> Result<LayersMount, Failure> {
         if restored.is_empty() {
-            return LayersMount::Plain(self.layers());
+            return Ok(LayersMount::Plain(self.layers()));
         }
-        LayersMount::Overlay(OverlayDirs {
+        if self.overlays == Overlays::Refused {
+            sandbox::flatten(restored, &self.layers())
+                .map_err(|error| errors::storage_of(&error))?;
+            return Ok(LayersMount::Plain(self.layers()));
+        }
+        Ok(LayersMount::Overlay(OverlayDirs {
             lowers: restored.to_vec(),
             upper: self.layers(),
             work: self.folder("layers-work"),
-        })
+        }))
+    }
+
+    pub(crate) fn overlays(&self) -> Overlays {
+        self.overlays
     }
 
     /// What the build wrote below `/layers`; files written here before it are there in the sandbox.

@@ -13,6 +13,8 @@ pub const LAYER_TIME: u64 = 315_532_801;
 pub struct TreeRules<'a> {
     /// Whose the entries are.
     pub owners: OwnerRule<'a>,
+    /// Which modes they have.
+    pub modes: Modes,
     /// Which times they have.
     pub times: Times,
     /// What becomes of files with several names.
@@ -28,6 +30,7 @@ impl<'a> TreeRules<'a> {
     pub fn buildpack(owner: Owner) -> Self {
         Self {
             owners: OwnerRule::All(owner),
+            modes: Modes::AsFound,
             times: Times::Fixed(LAYER_TIME),
             hardlinks: Hardlinks::AsFiles,
             whiteouts: TreeWhiteouts::AsFound,
@@ -45,6 +48,12 @@ impl<'a> TreeRules<'a> {
         }
     }
 
+    /// With another rule for modes.
+    #[must_use]
+    pub fn with_modes(self, modes: Modes) -> Self {
+        Self { modes, ..self }
+    }
+
     /// With another rule for what goes in.
     #[must_use]
     pub fn selected_by(
@@ -59,12 +68,14 @@ impl fmt::Debug for TreeRules<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             owners: _,
+            modes,
             times,
             hardlinks,
             whiteouts,
             selection: _,
         } = self;
         f.debug_struct("TreeRules")
+            .field("modes", modes)
             .field("times", times)
             .field("hardlinks", hardlinks)
             .field("whiteouts", whiteouts)
@@ -79,6 +90,27 @@ pub enum OwnerRule<'a> {
     All(Owner),
     /// Owners, differing modes and extended attributes are taken from the record, by the path in the image.
     Recorded(&'a Owners),
+}
+
+/// Which modes entries have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modes {
+    /// Those on disk.
+    AsFound,
+    /// Those that every copy of a source tree can have: 0755 for folders and for files that their owner may execute, else 0644. That is
+    /// all that git keeps; the rest is the umask of whoever made the copy.
+    OfSources,
+}
+
+impl Modes {
+    /// The mode of an entry whose mode on disk is `found`; only the twelve permission bits.
+    pub fn of(self, kind: FileKind, found: u32) -> u32 {
+        match self {
+            Self::AsFound => found & 0o7777,
+            Self::OfSources if kind == FileKind::Folder || found & 0o100 != 0 => 0o755,
+            Self::OfSources => 0o644,
+        }
+    }
 }
 
 /// Which times entries have, in seconds since 1970.

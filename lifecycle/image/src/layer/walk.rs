@@ -189,7 +189,7 @@ impl<P: Pieces> TreeWalk<'_, '_, P> {
     where
         Self: 'n,
     {
-        let mode = stat.st_mode & 0o7777;
+        let mode = self.rules.modes.of(kind, stat.st_mode);
         let mtime = self.rules.times.of(kind, stat.st_mtime);
         let (owner, mode, xattrs) = match self.rules.owners {
             OwnerRule::All(owner) => (owner, mode, Vec::new()),

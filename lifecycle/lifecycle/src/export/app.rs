@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use cnb_spec::launch_toml::Slice;
 use oci_image::TreePath;
-use oci_image::layer::{LayerContents, TreeRules};
+use oci_image::layer::{FileKind, LayerContents, TreeRules};
 
 use super::folders::{tree_path, with_parents};
 use super::pattern::Pattern;
@@ -89,6 +89,7 @@ pub(super) fn contents<'a>(
         return Ok(LayerContents::new());
     }
     let app = &inputs.app_dir_in_image;
+    let modes = inputs.app.modes;
     let mut contents = with_parents(app, &inputs.app.path, inputs.owner)?;
     for below in paths {
         let disk = disk_path(inputs, below);
@@ -105,9 +106,10 @@ pub(super) fn contents<'a>(
         };
         let found = found.map_err(|source| FileError::read(&disk, source))?;
         contents = if found.is_dir() {
-            contents.folder(&at, found.mode() & 0o7777, inputs.owner)
+            contents.folder(&at, modes.of(FileKind::Folder, found.mode()), inputs.owner)
         } else {
-            contents.tree(disk, &at, TreeRules::buildpack(inputs.owner))
+            let rules = TreeRules::buildpack(inputs.owner).with_modes(modes);
+            contents.tree(disk, &at, rules)
         };
     }
     Ok(contents)

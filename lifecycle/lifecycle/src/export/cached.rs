@@ -120,7 +120,9 @@ impl Keeper<'_> {
         let (known, disk) = match source {
             LayerSource::Absent => return Err(ImageError::new("it has no contents")),
             LayerSource::Unchanged { diff_id, path } => (Some(diff_id), path),
-            LayerSource::Changed(path) => (self.exported_as(id, name), path),
+            LayerSource::Found(path) | LayerSource::Changed(path) => {
+                (self.exported_as(id, name), path)
+            }
         };
         let before = self.before.of_buildpack(id.as_str());
         let before = before.and_then(|layers| layers.layers.get(name.as_str()));

@@ -72,8 +72,10 @@ pub(super) enum Source {
         disk: Option<PathBuf>,
         below: PathBuf,
     },
-    /// A folder that belongs at `below` in the layers folder.
+    /// A folder that belongs at `below` in the layers folder, and that may be what it was.
     Folder { disk: PathBuf, below: PathBuf },
+    /// One that is not what it was.
+    NewFolder { disk: PathBuf, below: PathBuf },
     /// Files of the app, and what they are, if that is known.
     App {
         paths: Vec<Vec<u8>>,
@@ -204,7 +206,8 @@ fn buildpack_source(
             disk: Some(path),
             below,
         }),
-        LayerSource::Changed(disk) => Ok(Source::Folder { disk, below }),
+        LayerSource::Found(disk) => Ok(Source::Folder { disk, below }),
+        LayerSource::Changed(disk) => Ok(Source::NewFolder { disk, below }),
         LayerSource::Absent if layer.toml.types.cache => {
             Err(ExportError::CachedWithoutContents { layer: full_name() })
         }

@@ -11,7 +11,7 @@ use super::app;
 use super::folders::{layers_folder, tree_path};
 use super::parallel::in_parallel;
 use super::plan::{PlannedLayer, Role, Source};
-use super::{ExportError, ExportInputs};
+use super::{ExportError, ExportInputs, LauncherProgram};
 use crate::files::read_bytes;
 use crate::images::{ImageError, ImageStore, OpenedImage};
 use crate::output::Output;
@@ -111,6 +111,10 @@ impl Writer<'_> {
                 read_from = Some(disk.clone());
                 self.write_contents(layer, &layers_folder(self.inputs, disk, below)?)?
             }
+            Source::NewFolder { disk, below } => {
+                read_from = Some(disk.clone());
+                self.write_new(layer, &layers_folder(self.inputs, disk, below)?)?
+            }
             Source::App { paths, known } => {
                 let known = known
                     .map(|diff_id| self.known(&diff_id, layer))
@@ -129,7 +133,10 @@ impl Writer<'_> {
                 }
             }
             Source::Launcher => {
-                let program = read_bytes(&self.inputs.launcher_path, LARGEST_LAUNCHER)?;
+                let program = match &self.inputs.launcher_program {
+                    LauncherProgram::File(path) => read_bytes(path, LARGEST_LAUNCHER)?,
+                    LauncherProgram::Carried(bytes) => bytes.to_vec(),
+                };
                 self.write_contents(layer, &launcher_contents(&program)?)?
             }
             Source::ProcessTypes(types) => {

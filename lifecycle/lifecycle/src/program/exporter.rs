@@ -1,5 +1,7 @@
 //! `exporter`
 
+use std::path::PathBuf;
+
 use cnb_spec::analyzed::Analyzed;
 use cnb_spec::api::PlatformApi;
 use cnb_spec::labels::LauncherMetadata;
@@ -16,7 +18,7 @@ use super::settings::{Settings, read_group};
 use crate::analyze::RunImageFile;
 use crate::cache::LayerCache;
 use crate::contents::{AppSource, LayersFolder};
-use crate::export::{CacheTime, ExportInputs, ExportPorts, LauncherSbom, export};
+use crate::export::{CacheTime, ExportInputs, ExportPorts, LauncherProgram, LauncherSbom, export};
 use crate::files::{FileError, read_toml, read_toml_if_there};
 use crate::image_name::ImageName;
 
@@ -119,6 +121,19 @@ fn read_analyzed(settings: &Settings<'_>) -> Result<Analyzed, Failure> {
     Ok(analyzed)
 }
 
+/// The launcher that was named, else the one where a builder has it, else our own.
+fn launcher_program(settings: &Settings<'_>) -> LauncherProgram {
+    let usual = PathBuf::from(format!("{PROGRAMS}/launcher"));
+    match (
+        settings.optional_path("launcher", ""),
+        settings.own_launcher,
+    ) {
+        (Some(named), _) => LauncherProgram::File(named),
+        (None, Some(own)) if !usual.is_file() => LauncherProgram::Carried(own),
+        (None, _) => LauncherProgram::File(usual),
+    }
+}
+
 fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, Failure> {
     let failed = |error: FileError| Failure::new(OTHER, "read run image metadata", error);
     let layers_dir = settings.layers_dir();
@@ -131,11 +146,7 @@ fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, F
         layers_dir_in_image: layers_dir.clone(),
         layers_dir,
         app_dir_in_image: app_dir.clone(),
-        app: AppSource {
-            path: app_dir,
-            hidden: std::collections::BTreeSet::new(),
-            unchanged: None,
-        },
+        app: AppSource::folder(app_dir),
         group_path: settings.group_path(),
         analyzed,
         project_metadata_path: settings.layers_file(
@@ -143,7 +154,7 @@ fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, F
             "CNB_PROJECT_METADATA_PATH",
             "project-metadata.toml",
         ),
-        launcher_path: settings.path("launcher", "", &format!("{PROGRAMS}/launcher")),
+        launcher_program: launcher_program(settings),
         launcher: LauncherMetadata {
             version: VERSION.to_owned(),
             ..LauncherMetadata::default()

@@ -28,6 +28,8 @@ pub(super) struct Settings<'a> {
     environment: &'a Vars,
     /// The log.
     pub(super) output: Output,
+    /// The launcher that the program itself carries.
+    pub(super) own_launcher: Option<&'static [u8]>,
     /// Paths of folders are made absolute: buildpacks run elsewhere.
     current_dir: PathBuf,
 }
@@ -67,6 +69,7 @@ impl<'a> Settings<'a> {
             flags,
             environment,
             output: quiet,
+            own_launcher: None,
             current_dir,
         };
         let level = settings.text("log-level", "CNB_LOG_LEVEL", "info");

@@ -11,7 +11,7 @@ use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::{CacheMetadata, LauncherMetadata};
 use lifecycle::cache::{CachedLayer, LayerCache};
 use lifecycle::contents::{AppSource, LayerSource, LayersFolder, LayersView};
-use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, Role, export};
+use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, LauncherProgram, Role, export};
 use lifecycle::images::ImageError;
 use lifecycle::layouts::OciLayouts;
 use lifecycle::output::{Level, Output};
@@ -77,11 +77,7 @@ fn cache_that_cannot_be_written_is_a_warning() {
     let name = "test/app".parse().unwrap();
     let images = OciLayouts::new(&layouts, &name, NonZeroUsize::MIN);
     for cache_time in [CacheTime::After, CacheTime::Alongside] {
-        let app = AppSource {
-            path: fixture.path("app"),
-            hidden: BTreeSet::new(),
-            unchanged: None,
-        };
+        let app = AppSource::folder(fixture.path("app"));
         let ports = ExportPorts {
             images: &images,
             view: &LayersFolder(&fixture.path("layers")),
@@ -119,7 +115,7 @@ fn inputs(fixture: &Fixture, app: AppSource) -> ExportInputs {
         group_path: fixture.path("layers/group.toml"),
         analyzed,
         project_metadata_path: fixture.path("none"),
-        launcher_path: fixture.path("launcher"),
+        launcher_program: LauncherProgram::File(fixture.path("launcher")),
         launcher: LauncherMetadata::default(),
         launcher_sbom: None,
         report_path: fixture.path("layers/report.toml"),
@@ -161,9 +157,8 @@ fn export_reads_nothing_that_did_not_change() {
     let plain = LayersFolder(&fixture.path("layers"));
     let hidden = BTreeSet::from(["hidden".parse().unwrap()]);
     let app = AppSource {
-        path: fixture.path("app"),
         hidden,
-        unchanged: None,
+        ..AppSource::folder(fixture.path("app"))
     };
     let first = export_with(&plain, app);
     let layer = &first[0];
@@ -203,9 +198,8 @@ fn export_reads_nothing_that_did_not_change() {
     fs::remove_dir_all(fixture.path("layers/x_y/l")).unwrap();
     fs::remove_dir_all(fixture.path("app")).unwrap();
     let app = AppSource {
-        path: PathBuf::from("/nothing/is/here"),
-        hidden: BTreeSet::new(),
         unchanged: Some(app_layer.blob.diff_id),
+        ..AppSource::folder(PathBuf::from("/nothing/is/here"))
     };
     let second = export_with(&Unchanged(layer.blob.diff_id), app);
     for layer in &second[..1] {
