@@ -1,5 +1,6 @@
 //! Runs every check and every test, goes on after a failure, and ends with one line of counts.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -51,6 +52,12 @@ pub(crate) fn test(extent: Extent) -> Result<(), ChoreError> {
     };
     check(run(cargo().args(["fmt", "--all", "--check"])));
     check(tidy::tidy());
+    // What is not built is not looked at there; here it was built a moment ago.
+    for program in ["longshore", "lifecycle"] {
+        if !built.join(program).is_file() {
+            check(Err(ChoreError::Said(format!("{program} was not built"))));
+        }
+    }
     check(run(cargo().args([
         "clippy",
         "--locked",
@@ -104,7 +111,7 @@ fn report(
     start: Instant,
 ) -> Result<(), ChoreError> {
     let Counts { passed, failed } = tests;
-    let skipped = notes.lines().count() as u64;
+    let skipped = skipped_tests(notes);
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     say(&format!("\n{minutes:.1} minutes"));
     notes.lines().for_each(say);
@@ -125,6 +132,16 @@ fn report(
             failures.len()
         )))
     }
+}
+
+/// How many tests said that they could not run, or not all of them: a test may miss several parts.
+fn skipped_tests(notes: &str) -> u64 {
+    let names: BTreeSet<&str> = notes
+        .lines()
+        .filter_map(|line| line.strip_prefix("SKIPPED: ")?.split_once(": "))
+        .map(|(test, _)| test)
+        .collect();
+    names.len() as u64
 }
 
 /// How many tests ended how.
@@ -176,6 +193,12 @@ fn number_before(text: &str, word: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skipped_tests_counts_each_once() {
+        let notes = "SKIPPED: a::b: no podman\nSKIPPED: a::b: no docker\nSKIPPED: c: no cc\n";
+        assert_eq!(skipped_tests(notes), 2);
+    }
 
     #[test]
     fn number_before_reads_a_result_line() {

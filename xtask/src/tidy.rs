@@ -11,8 +11,9 @@ pub(crate) fn tidy() -> Result<(), ChoreError> {
     say("+ tidy");
     let mut broken = arrows::broken(&metadata()?)?;
     broken.extend(text::broken()?);
-    broken.extend(program::broken(&built("debug")?)?);
-    broken.extend(program::broken(&built("release")?)?);
+    for profile in ["debug", "release"] {
+        broken.extend(program::broken(&built(profile)?)?);
+    }
     if broken.is_empty() {
         return Ok(());
     }

@@ -29,7 +29,7 @@ struct Made {
 /// `None` where this machine has no Debian mirror that answers.
 fn make(packages: &str) -> Option<Result<Made, AptError>> {
     let skipped = |reason: String| {
-        eprintln!("SKIPPED: {reason}");
+        test_skip::because(&reason);
         None
     };
     let stack = match Stack::read(Path::new("/")) {
@@ -190,7 +190,7 @@ fn headers_and_pkg_config_files_lead_to_the_layer() {
         .is_err()
         || Command::new("cc").arg("--version").output().is_err()
     {
-        eprintln!("SKIPPED: no pkg-config or no C compiler on this machine");
+        test_skip::because("no pkg-config or no C compiler on this machine");
         return;
     }
     let flags = stdout(made.command("pkg-config --cflags --libs libqrencode", Scope::Build));

@@ -141,7 +141,7 @@ mod tests {
             .arg(&library)
             .status();
         if !made.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: no C compiler to make a library with");
+            test_skip::because("no C compiler to make a library with");
             return;
         }
         assert_eq!(

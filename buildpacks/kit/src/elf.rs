@@ -426,7 +426,7 @@ mod tests {
             .status();
         let done = compiled.is_ok_and(|status| status.success());
         if !done {
-            println!("SKIPPED: no C compiler to make ELF files with");
+            test_skip::because("no C compiler to make ELF files with");
         }
         done
     }

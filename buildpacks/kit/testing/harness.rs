@@ -1,11 +1,7 @@
 //! Runs a buildpack's own program as a lifecycle would, with this machine's Python, package index and Debian mirror.
 //! Included by the buildpacks' tests with `#[path]`: a test's harness is part of the test.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests stop where something is wrong, and say what they skip"
-)]
+#![expect(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -66,7 +62,7 @@ pub(crate) fn index_is_reachable() -> bool {
         })
     });
     if !*REACHABLE {
-        println!("SKIPPED: python3 -m pip cannot reach a package index from here");
+        test_skip::because("python3 -m pip cannot reach a package index from here");
     }
     *REACHABLE
 }

@@ -1,10 +1,6 @@
 //! Images written and read back, in every form, and what other programs say of them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests, and what they skip"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use oci_image::layer::{Compression, LayerContents, write_layer};
 use oci_image::{
@@ -77,7 +73,9 @@ fn contents(image: &Image) -> (ImageConfig, Vec<Vec<u8>>) {
 
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let Ok(output) = Command::new(program).args(arguments).output() else {
-        eprintln!("SKIPPED: {program} {arguments:?}: {program} is not installed");
+        test_skip::because(&format!(
+            "{program} {arguments:?}: {program} is not installed"
+        ));
         return None;
     };
     assert!(

@@ -362,7 +362,7 @@ fn folder_is_not_there() {
 #[test]
 fn same_bytes_as_go() {
     if Command::new("go").arg("version").output().is_err() {
-        eprintln!("SKIPPED: same_bytes_as_go: there is no Go compiler");
+        test_skip::because("there is no Go compiler");
         return;
     }
     let folder = sample(false);
@@ -427,7 +427,7 @@ fn python_reads_it() {
         .stdin(blob_file)
         .output()
     else {
-        eprintln!("SKIPPED: python_reads_it: there is no python3");
+        test_skip::because("there is no python3");
         return;
     };
     assert!(

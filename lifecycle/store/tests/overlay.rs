@@ -143,7 +143,7 @@ fn merge_is_what_the_kernel_shows() {
         let steps = random.below(8);
         let script = random.work(steps);
         if !in_overlay(folder.path(), &script) {
-            eprintln!("SKIPPED: merge_is_what_the_kernel_shows: no overlay can be mounted here");
+            test_skip::because("no overlay can be mounted here");
             return;
         }
         let found = change(&at("lower"), &at("upper")).unwrap();

@@ -105,7 +105,9 @@ fn same_choice_as_apt() {
     let mirrors = match find(&client, &MirrorSettings::default(), "trixie") {
         Ok(mirrors) => mirrors,
         Err(error) => {
-            return println!("SKIPPED: no Debian mirror can be reached from here: {error}");
+            return test_skip::because(&format!(
+                "no Debian mirror can be reached from here: {error}"
+            ));
         }
     };
     let folder = tempfile::tempdir().expect("a folder");
@@ -114,7 +116,7 @@ fn same_choice_as_apt() {
     let sources = mirrors.sources("trixie", &["main".to_owned()]);
     configure_apt(folder.path(), &sources, &keyring_path);
     if let Err(error) = apt_get(folder.path(), &["update"]) {
-        return println!("SKIPPED: apt cannot be compared with: {error}");
+        return test_skip::because(&format!("apt cannot be compared with: {error}"));
     }
     let keyring = Keyring::from_bytes(KEYRING).expect("a keyring");
     let trust = Trust {
@@ -132,7 +134,7 @@ fn same_choice_as_apt() {
             Ok(theirs) => theirs,
             // Debian dropped a package: nothing to compare.
             Err(error) => {
-                println!("SKIPPED: {names}: {error}");
+                test_skip::because(&format!("{names}: {error}"));
                 continue;
             }
         };

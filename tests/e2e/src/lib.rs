@@ -12,10 +12,12 @@ pub mod index;
 pub mod mirror;
 pub mod page;
 pub mod program;
+pub mod proxy;
 pub mod redis;
 pub mod running;
 pub mod server;
-pub mod skip;
 pub mod standalone;
 pub mod trace;
 pub mod traces_left;
+
+pub use test_skip as skip;

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use crate::home::{Home, warming_lock};
 use crate::running::Running;
+use crate::skip;
 
 /// Names another executable to test than the one beside the tests.
 const PROGRAM: &str = "LONGSHORE_E2E_PROGRAM";
@@ -45,6 +46,22 @@ impl Longshore {
             environment: BTreeMap::new(),
             home,
         }
+    }
+
+    /// As another user than the tests' own, if that is root: with a copy of the executable in this home, which becomes theirs.
+    pub fn of_somebody(home: &Home) -> Self {
+        let longshore = Self::at(Home::below(home.folder()));
+        if !skip::is_root() {
+            return longshore;
+        }
+        let program = home.folder().join("longshore");
+        std::fs::copy(executable(), &program).expect("the home can be written");
+        give_to_somebody(home.folder());
+        let folder = home.folder().to_str().expect("a temporary path is UTF-8");
+        longshore
+            .with_program(&program)
+            .with("HOME", folder)
+            .under(&AS_SOMEBODY)
     }
 
     /// The home in use.
@@ -133,6 +150,29 @@ impl Longshore {
             self.build(&crate::app::example("flask-plain"), &["-t", "e2e-warm"]);
         });
     }
+}
+
+/// No account has this id; a process may have it all the same.
+const SOMEBODY: &str = "41234";
+
+/// The words that make root somebody else.
+pub const AS_SOMEBODY: [&str; 6] = [
+    "setpriv",
+    "--reuid",
+    SOMEBODY,
+    "--regid",
+    SOMEBODY,
+    "--clear-groups",
+];
+
+/// Gives a temporary folder to somebody else.
+pub fn give_to_somebody(folder: &Path) {
+    let owner = format!("{SOMEBODY}:{SOMEBODY}");
+    let given = Command::new("chown")
+        .args(["-R", &owner])
+        .arg(folder)
+        .status();
+    assert!(given.expect("chown runs").success(), "chown failed");
 }
 
 /// How a command ended, and what it printed.

@@ -1,15 +1,20 @@
 //! From an app folder to a running page: one file a promise.
 
+mod app_folder;
 mod bad_input;
 mod crash;
 mod digest;
 mod engines;
 mod examples;
 mod failpoints;
+mod fallback;
 mod interpreter;
 mod mirrors;
 mod newcomer;
+mod proxies;
 mod resolution;
 mod reuse;
+mod signals;
+mod stack_commands;
 mod store_commands;
 mod trust;

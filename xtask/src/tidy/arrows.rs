@@ -38,7 +38,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fetch", &[]),
     ("sandbox", &[]),
     // The tests use the program as people do, and look at its images with their own eyes.
-    ("e2e", &[]),
+    ("e2e", &["test-skip"]),
+    ("test-skip", &[]),
     ("xtask", &[]),
 ];
 
@@ -48,7 +49,6 @@ const KEPT: &[(&str, &[&str])] = &[
     ("tokio", &["fetch"]),
     ("resolvo", &["debian"]),
     ("pgp", &["debian"]),
-    ("seccompiler", &["sandbox"]),
     ("clap", &["longshore"]),
     ("indicatif", &["longshore"]),
 ];

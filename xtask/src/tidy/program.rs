@@ -27,9 +27,9 @@ pub(super) fn broken(folder: &Path) -> Result<Vec<String>, ChoreError> {
     Ok(broken)
 }
 
-/// The command line, and the launchers that its build script made.
+/// The command line, the phases, and the launchers that the command line's build script made.
 fn shipped(folder: &Path) -> Vec<PathBuf> {
-    let mut programs = vec![folder.join("longshore")];
+    let mut programs = vec![folder.join("longshore"), folder.join("lifecycle")];
     let mut open = vec![folder.join("build")];
     while let Some(next) = open.pop() {
         for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {

@@ -4,7 +4,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
     reason = "tests stop where something is wrong, and say what they skip"
 )]
 
@@ -37,7 +36,7 @@ fn debian_is_usable() -> bool {
         || Path::new("/usr/share/keyrings/debian-archive-keyring.pgp").is_file();
     let usable = is_debian && suite_is_known && has_keys;
     if !usable {
-        println!("SKIPPED: this machine is no Debian 12 or 13 with the archive's keys");
+        test_skip::because("this machine is no Debian 12 or 13 with the archive's keys");
     }
     usable
 }
@@ -47,7 +46,8 @@ fn has_mirror(ran: &Ran) -> bool {
     let reached = !ran.errors.contains("no Debian mirror is known")
         && !ran.errors.contains("could not be fetched");
     if !reached {
-        println!("SKIPPED: no Debian mirror can be reached:\n{}", ran.errors);
+        let reason = format!("no Debian mirror can be reached:\n{}", ran.errors);
+        test_skip::because(&reason);
     }
     reached
 }

@@ -319,9 +319,7 @@ fn restorer_wrong_inputs() {
 #[test]
 fn phases_started_as_root_go_on_as_the_user() {
     if !nix::unistd::getuid().is_root() {
-        println!(
-            "SKIPPED: phases_started_as_root_go_on_as_the_user: only root can start programs as root"
-        );
+        test_skip::because("only root can start programs as root");
         return;
     }
     let fixture = fixture("0.12");

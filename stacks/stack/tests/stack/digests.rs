@@ -13,7 +13,7 @@ use crate::world::{Made, World};
 #[test]
 fn same_lock_same_bytes() {
     let Some(other) = World::ordinary() else {
-        println!("SKIPPED: only root can also be another user");
+        test_skip::because("only root can also be another user");
         return;
     };
     let theirs = {

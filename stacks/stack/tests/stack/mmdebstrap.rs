@@ -19,7 +19,7 @@ const DIFFERENCES: &str = include_str!("differences.txt");
 #[test]
 fn trees_are_mmdebstraps() {
     if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: mmdebstrap makes true owners only as root");
+        test_skip::because("mmdebstrap makes true owners only as root");
         return;
     }
     if Command::new("mmdebstrap")
@@ -27,7 +27,7 @@ fn trees_are_mmdebstraps() {
         .output()
         .is_err()
     {
-        println!("SKIPPED: mmdebstrap is not installed");
+        test_skip::because("mmdebstrap is not installed");
         return;
     }
     let world = World::new();

@@ -1,14 +1,12 @@
 //! The same app gives the same image, wherever, whenever and by whomever it is built.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use e2e::app::App;
 use e2e::home::Home;
-use e2e::program::Longshore;
+use e2e::program::{AS_SOMEBODY, Longshore, give_to_somebody};
 use e2e::skip;
-
-/// No account has this id; a process may have it all the same.
-const SOMEBODY: &str = "41234";
 
 #[test]
 fn other_folder_umask_time_zone_locale_and_cores() {
@@ -39,63 +37,67 @@ fn other_folder_umask_time_zone_locale_and_cores() {
     assert_eq!(cached.digest(), expected);
 }
 
-/// Nothing is shared with the first build: neither cache nor downloads nor user.
+/// Nothing is shared with the first build: neither cache nor downloads nor user; and whoever made the copy of the app keeps it to himself.
+/// The app has packages, an old Python, and a predeploy whose file becomes part of the image.
 #[test]
-fn empty_cache_and_another_user() {
+fn empty_cache_another_user_and_closed_files() {
     let expected = Longshore::shared()
         .build(App::copy_of("dash-legacy").path(), &["-t", "e2e-digest"])
         .digest()
         .to_owned();
 
     let app = App::copy_of("dash-legacy");
+    let closed = Command::new("chmod")
+        .args(["-R", "go-rwx"])
+        .arg(app.path())
+        .status();
+    assert!(closed.unwrap().success());
     let home = Home::empty();
-    let mut longshore = Longshore::at(Home::below(home.folder()));
-    if skip::is_root() {
-        give(app.path(), SOMEBODY);
-        give(home.folder(), SOMEBODY);
-        let program = home.folder().join("longshore");
-        std::fs::copy(e2e::program::executable(), &program).unwrap();
-        longshore = longshore
-            .with_program(&program)
-            .with("HOME", home.folder().to_str().unwrap());
-        longshore = longshore.under(&[
-            "setpriv",
-            "--reuid",
-            SOMEBODY,
-            "--regid",
-            SOMEBODY,
-            "--clear-groups",
-        ]);
+    let longshore = Longshore::of_somebody(&home);
+    let umask = ["sh", "-c", "umask 077; exec \"$0\" \"$@\""];
+    let longshore = if skip::is_root() {
+        give_to_somebody(app.path());
+        let parent = app.path().parent().unwrap();
+        std::fs::set_permissions(parent, PermissionsExt::from_mode(0o755)).unwrap();
+        longshore.under(&[&AS_SOMEBODY[..], &umask].concat())
     } else {
         skip::because("only root can build as another user; the cache is empty all the same");
-    }
+        longshore.under(&umask)
+    };
     let built = longshore.build(app.path(), &["-t", "somebody"]);
     assert_eq!(built.digest(), expected);
 }
 
-/// Gives a temporary folder, and the way to what is in it, to another user.
-fn give(folder: &std::path::Path, user: &str) {
-    let parent = folder.parent().unwrap();
-    let owner = format!("{user}:{user}");
-    assert!(
-        Command::new("chown")
-            .args(["-R", &owner])
-            .arg(folder)
-            .status()
-            .unwrap()
-            .success()
-    );
-    if parent
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("longshore-"))
-    {
-        assert!(
-            Command::new("chmod")
-                .arg("755")
-                .arg(parent)
-                .status()
-                .unwrap()
-                .success()
-        );
+/// Root builds what only another user may read: it is copied for the sandbox, and becomes the same image.
+#[test]
+fn files_of_another_user() {
+    if !skip::is_root() {
+        skip::because("only root can read what others keep to themselves");
+        return;
     }
+    let longshore = Longshore::copied();
+    let expected = longshore
+        .build(App::copy_of("flask-plain").path(), &["-t", "open"])
+        .digest()
+        .to_owned();
+    let app = App::copy_of("flask-plain");
+    give_to_somebody(app.path());
+    std::fs::set_permissions(app.path().join("app.py"), PermissionsExt::from_mode(0o600)).unwrap();
+    let built = longshore.build(app.path(), &["-t", "closed"]);
+    assert_eq!(built.digest(), expected);
+}
+
+/// Taking a change back gives the first image again, whatever the cache has seen in between.
+#[test]
+fn requirement_added_and_removed_again() {
+    let longshore = Longshore::copied();
+    let app = App::copy_of("flask-plain");
+    let first = longshore
+        .build(app.path(), &["-t", "back"])
+        .digest()
+        .to_owned();
+    app.append("requirements.txt", "iniconfig==2.0.0\n");
+    assert_ne!(longshore.build(app.path(), &["-t", "back"]).digest(), first);
+    app.replace("requirements.txt", "iniconfig==2.0.0\n", "");
+    assert_eq!(longshore.build(app.path(), &["-t", "back"]).digest(), first);
 }

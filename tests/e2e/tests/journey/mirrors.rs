@@ -139,7 +139,7 @@ fn truncated_package() {
     };
     let said = build_from(&format!("{}/debian", server.url()), &[]);
     said.assert_code(VERIFICATION);
-    said.assert_says(&["base-files_"]);
+    said.assert_says(&["base-files_", "bytes came, but", "were expected"]);
 }
 
 /// A connection that breaks in the middle is everyday life: the rest is asked for, and the build goes on.
@@ -196,5 +196,32 @@ fn full_disk() {
         .under(&["unshare", namespace, "sh", "-c", script]);
     let said = longshore.run(&["build", app.path().to_str().unwrap()]);
     said.assert_code(DISK);
-    said.assert_says(&["o space left", home.folder().to_str().unwrap()]);
+    said.assert_says(&[
+        "o space left",
+        home.folder().to_str().unwrap(),
+        "cache prune",
+    ]);
+}
+
+/// The disk has room for all but the last layers. What was there stays whole, and with more room the same build goes on.
+#[test]
+fn disk_that_fills_during_the_export() {
+    if !skip::is_root() {
+        skip::because("only root can mount a small disk over a folder of the tests");
+        return;
+    }
+    let home = Home::copied();
+    let app = App::copy_of("dash-minimal");
+    let longshore = Longshore::at(Home::below(home.folder()));
+    // The images of before are on the small disk too; a little is left.
+    let script = "data=$XDG_DATA_HOME/longshore; size=$(du -sm \"$data\" | cut -f1); \
+        mount -t tmpfs -o size=$((size + 4))m small /mnt && cp -a \"$data/.\" /mnt && \
+        mount --move /mnt \"$data\" && exec \"$0\" \"$@\"";
+    let words = ["build", app.path().to_str().unwrap(), "-t", "large"];
+    let small =
+        Longshore::at(Home::below(home.folder())).under(&["unshare", "-m", "sh", "-c", script]);
+    let said = small.run(&words);
+    said.assert_code(DISK);
+    said.assert_says(&["o space left", "cache prune"]);
+    longshore.run(&words).assert_code(0);
 }

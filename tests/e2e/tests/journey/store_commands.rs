@@ -83,6 +83,70 @@ fn build_environment_and_run_environment() {
     assert_eq!(said.stdout, "now nine\n");
 }
 
+/// `run` and `inspect` read archives of both kinds, too; `--json` is for programs.
+#[test]
+fn archives_and_json() {
+    let longshore = Longshore::shared();
+    let folder = TempDir::new().unwrap();
+    let place = |kind: &str| format!("{kind}:{}", folder.path().join(kind).display());
+    let places = [place("oci-archive"), place("docker-archive")];
+    let built = longshore.build(
+        &example("flask-plain"),
+        &[
+            "-t",
+            "e2e-archives",
+            "--output",
+            &places[0],
+            "--output",
+            &places[1],
+        ],
+    );
+    for place in &places {
+        let said = longshore.run(&["inspect", "--json", place]);
+        said.assert_code(0);
+        let json: Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!(json["digest"].as_str(), Some(built.digest()), "{place}");
+        assert_eq!(json["config"]["config"]["WorkingDir"], "/workspace");
+        let said = longshore.run(&[
+            "run",
+            place,
+            "--",
+            "python",
+            "-c",
+            "import flask; print('whole')",
+        ]);
+        said.assert_code(0);
+        assert_eq!(said.stdout, "whole\n");
+    }
+}
+
+/// `--quiet` leaves warnings and errors, `--verbose` says more than is said by itself.
+#[test]
+fn how_much_is_said() {
+    let longshore = Longshore::copied();
+    let app = App::copy_of("flask-plain")
+        .with("runtime.txt", "python-3.13\n")
+        .with(".python-version", "3.13.5\n");
+    app.write("runtime.txt", "python-3.12\n");
+    let build = |more: &[&str]| longshore.build(app.path(), &[&["-t", "said"], more].concat());
+    let normal = build(&[]);
+    normal.assert_says(&["===> BUILDING", "[Warning: "]);
+    let quiet = build(&["--quiet"]);
+    quiet.assert_says(&["[Warning: ", ".python-version", "runtime.txt"]);
+    assert!(!quiet.stderr.contains("===>"), "{}", quiet.stderr);
+    let verbose = build(&["--verbose"]);
+    assert!(
+        verbose.stderr.len() > normal.stderr.len(),
+        "{}",
+        verbose.stderr
+    );
+    assert_eq!(quiet.reference(), verbose.reference());
+
+    let failed = longshore.run(&["build", "--quiet", "/nowhere/at/all"]);
+    failed.assert_code(3);
+    failed.assert_says(&["[Error: ", "/nowhere/at/all"]);
+}
+
 /// The user's folder is never written to, and what does not belong in an image stays out of it.
 #[test]
 fn what_stays_out() {
@@ -150,4 +214,27 @@ fn cache_list_and_prune() {
     // The same bytes come back after the prune.
     app.replace("app.py", "\n# A remark.\n", "");
     assert_eq!(longshore.build(app.path(), &["-t", "kept"]).digest(), first);
+
+    let downloads = longshore.home().cache().join("longshore/downloads/sha256");
+    let bytes = || -> u64 {
+        let entries = std::fs::read_dir(&downloads).unwrap();
+        entries
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum()
+    };
+    assert!(bytes() > 50_000_000);
+    longshore
+        .run(&["cache", "prune", "--keep-mb", "50"])
+        .assert_code(0);
+    assert!(bytes() <= 50_000_000);
+    longshore.run(&["cache", "prune", "--all"]).assert_code(0);
+    assert_eq!(bytes(), 0);
+    let listed = longshore.run(&["cache", "list"]);
+    assert!(
+        listed.stdout.contains("0 apps with cached layers"),
+        "{}",
+        listed.stdout
+    );
+    let said = longshore.run(&["run", "kept", "--", "python", "-c", "print('still here')"]);
+    assert_eq!(said.stdout, "still here\n");
 }
