@@ -101,4 +101,8 @@ impl fmt::Display for ImageError {
     }
 }
 
-impl Error for ImageError {}
+impl Error for ImageError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
