@@ -66,6 +66,15 @@ pub(crate) fn prune(arguments: &PruneArgs, context: &Context) -> Result<(), Fail
             download_bytes: keep_mb.map_or(u64::MAX, |mb| mb.saturating_mul(1_000_000)),
         }
     };
+    if context
+        .store
+        .is_held()
+        .map_err(|error| errors::store(&error))?
+    {
+        context
+            .output
+            .info("Waiting for the builds and apps under way to end: they use what is kept");
+    }
     let pruned = context
         .store
         .prune(&limits, &[], context.now)

@@ -96,6 +96,11 @@ impl Store {
         Lock::shared(&self.cache.join("locks/store"))
     }
 
+    /// Whether somebody holds the store just now, so that [`Store::prune`] will wait.
+    pub fn is_held(&self) -> Result<bool, StoreError> {
+        Lock::try_exclusive(&self.cache.join("locks/store")).map(|lock| lock.is_none())
+    }
+
     fn hold_alone(&self) -> Result<Lock, StoreError> {
         Lock::exclusive(&self.cache.join("locks/store"))
     }

@@ -1,5 +1,6 @@
 //! `stack.toml`: what the two images of a stack are made of.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -26,6 +27,9 @@ pub struct Definition {
     pub distribution: Distribution,
     /// The user of builds and apps.
     pub user: CnbUser,
+    /// More labels of both images.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Which files of the packages stay out.
     #[serde(default)]
     pub files: Files,

@@ -100,6 +100,7 @@ impl About<'_> {
             maintainer,
             distribution,
             user,
+            labels,
             ..
         } = self.definition;
         let ImageDefinition { description, .. } = match self.kind {
@@ -108,6 +109,7 @@ impl About<'_> {
         };
         let mut config = ImageConfig::new("linux", architecture);
         config.created = Some(self.date.to_string());
+        config.config.labels.clone_from(labels);
         config.config.user = format!("{}:{}", user.uid, user.gid);
         config.config.set_env("PATH", PATH);
         if self.kind == ImageKind::Build {

@@ -11,6 +11,7 @@ mod fallback;
 mod interpreter;
 mod mirrors;
 mod newcomer;
+mod phases_by_hand;
 mod proxies;
 mod resolution;
 mod reuse;

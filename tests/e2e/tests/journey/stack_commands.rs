@@ -45,6 +45,9 @@ fn stack_create_writes_both_images() {
         );
         image.check_blobs();
         assert_eq!(image.label("io.buildpacks.base.distro.version"), Some("13"));
+        // From the definition's own table.
+        let vendor = image.label("org.opencontainers.image.vendor");
+        assert_eq!(vendor, Some("The Longshore project"));
     }
     let run = Image::open(&output.path().join("run")).list_layer(0);
     for expected in [
