@@ -67,7 +67,8 @@ pub struct Registry {
 }
 
 pub(crate) struct Inner {
-    runtime: Runtime,
+    /// There until the end.
+    runtime: Option<Runtime>,
     pub(crate) http: Http,
     hosts: Mutex<BTreeMap<String, Arc<Host>>>,
     insecure: Vec<String>,
@@ -120,7 +121,7 @@ impl Registry {
                     retry: http.retry,
                     idle_time: http.idle_time,
                 },
-                runtime,
+                runtime: Some(runtime),
                 hosts: Mutex::default(),
                 insecure,
                 time_budget,
@@ -140,7 +141,11 @@ impl Registry {
     }
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        self.inner.runtime.block_on(work)
+        self.inner
+            .runtime
+            .as_ref()
+            .expect("the runtime is only taken when the last handle goes")
+            .block_on(work)
     }
 
     pub(crate) fn budget(&self) -> Budget {
@@ -179,17 +184,31 @@ pub(crate) fn access(reference: &Reference, right: Right) -> Access {
 
 impl Drop for Inner {
     /// Uploads that were opened to see whether pushing is allowed, and that no blob used, are not left to the registry.
+    ///
+    /// The last handle may also be one that a broken-off upload has in a thread of the runtime itself, to read a layer from another
+    /// registry. That thread must not wait for requests or for the runtime's end; such uploads are left behind.
     fn drop(&mut self) {
-        let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        if tokio::runtime::Handle::try_current().is_err() {
+            runtime.block_on(self.cancel_prepared());
+        }
+        runtime.shutdown_background();
+    }
+}
+
+impl Inner {
+    async fn cancel_prepared(&self) {
         let budget = Budget::new(LEAVING);
+        let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));
         for host in hosts.into_values() {
             let sessions =
                 std::mem::take(&mut *host.sessions.lock().unwrap_or_else(PoisonError::into_inner));
             for (repository, urls) in sessions {
                 let access = Access::new(&repository, Scopes::of(&repository, Right::Push));
                 for url in urls {
-                    self.runtime
-                        .block_on(upload::cancel(&self.http, &host, &access, url, &budget));
+                    upload::cancel(&self.http, &host, &access, url, &budget).await;
                 }
             }
         }

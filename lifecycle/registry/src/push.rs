@@ -173,6 +173,11 @@ impl Registry {
         for tags in by_repository(push.tags) {
             let target = self.repository(tags[0], &mount_from)?;
             let to = target.destination(&[], budget);
+            let content = Content {
+                image,
+                documents: &documents,
+                mount_from: &mount_from,
+            };
             let unchanged = push.previous == Some(digest)
                 && self
                     .inner()
@@ -181,18 +186,10 @@ impl Registry {
             let outcomes = if unchanged {
                 image.layers().iter().map(|_| Outcome::Existed).collect()
             } else {
-                self.blobs(
-                    image,
-                    &documents.config,
-                    &target,
-                    &mount_from,
-                    budget,
-                    false,
-                )
-                .await?
+                self.blobs(&content, &target, budget, false).await?
             };
             for tag in &tags {
-                self.name(image, &documents, &target, tag, budget).await?;
+                self.name(&content, &target, tag, budget).await?;
             }
             mount_from.push(tags[0].clone());
             first_outcomes.get_or_insert(outcomes);
@@ -207,8 +204,7 @@ impl Registry {
     /// collection ran, gets them again.
     async fn name(
         &self,
-        image: &Image,
-        documents: &Documents,
+        content: &Content<'_>,
         target: &Target,
         tag: &Reference,
         budget: &Budget,
@@ -219,14 +215,13 @@ impl Registry {
             rounds += 1;
             match self
                 .inner()
-                .put_manifest(&to, tag, &documents.manifest)
+                .put_manifest(&to, tag, &content.documents.manifest)
                 .await?
             {
                 Stored::Done => return Ok(()),
                 Stored::BlobsMissing(error) if rounds == MOST_ROUNDS => return Err(error),
                 Stored::BlobsMissing(_) => {
-                    self.blobs(image, &documents.config, target, &[], budget, true)
-                        .await?;
+                    self.blobs(content, target, budget, true).await?;
                 }
             }
         }
@@ -235,13 +230,16 @@ impl Registry {
     /// All blobs of an image, each once, several at the same time. The first error stops the rest.
     async fn blobs(
         &self,
-        image: &Image,
-        config: &Document,
+        content: &Content<'_>,
         target: &Target,
-        mount_from: &[Reference],
         budget: &Budget,
         ask_first: bool,
     ) -> Result<Vec<Outcome>, RegistryError> {
+        let Content {
+            image,
+            documents,
+            mount_from,
+        } = content;
         let places = Arc::new(Semaphore::new(self.inner().parallel_uploads));
         let mut running = JoinSet::new();
         let mut begin = |index: Option<usize>, blob: Blob, mounts: Vec<Reference>| {
@@ -264,7 +262,7 @@ impl Registry {
                 );
             }
         }
-        begin(None, of_document(config), Vec::new());
+        begin(None, of_document(&documents.config), Vec::new());
         // A layer that stands in the image twice is there when it is asked for the second time.
         let mut outcomes = vec![Outcome::Existed; image.layers().len()];
         while let Some(ended) = running.join_next().await {
@@ -289,6 +287,13 @@ impl Registry {
         let access = access(reference, Right::Push).wishing(&reading(&host, mount_from));
         Ok(Target { host, access })
     }
+}
+
+/// What goes into each repository.
+struct Content<'a> {
+    image: &'a Image,
+    documents: &'a Documents,
+    mount_from: &'a [Reference],
 }
 
 /// A repository that is pushed to.

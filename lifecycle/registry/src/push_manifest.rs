@@ -109,7 +109,7 @@ impl Inner {
             )),
         );
         call.body = crate::body::Payload::Bytes(manifest.bytes.as_slice().into());
-        let stored = self.http.ask(&call, to.budget, |reply| judge(reply));
+        let stored = self.http.ask(&call, to.budget, judge);
         match stored.await {
             Err(error) => self.why_refused(to, identifier, manifest, error).await,
             done => done,
@@ -170,8 +170,8 @@ impl Inner {
                 asked,
                 status,
                 words,
-            } => (asked, status, words),
-            RegistryError::Denied {
+            }
+            | RegistryError::Denied {
                 asked,
                 status,
                 words,

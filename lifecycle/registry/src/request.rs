@@ -3,9 +3,10 @@
 //! Credentials go to the registry's own origin and, on the way to a token, to the realm it names; never along with a redirect or
 //! to an upload's `Location` elsewhere.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use fetch::{RedirectProblem, RequestProblem, RetryPolicy, Tries};
+use oci_image::BlobDigest;
 use reqwest::{
     Method, Response,
     header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION},
@@ -389,15 +390,12 @@ impl Http {
                 .body(body.body(&progress));
         }
         let asked = Asked::new(method, url);
-        let sent = match watched(request.send(), &progress, self.idle_time).await {
-            Some(sent) => sent,
-            None => return Err(Failure::transient(asked, self.silence())),
+        let Some(sent) = watched(request.send(), &progress, self.idle_time).await else {
+            return Err(Failure::transient(asked, self.silence()));
         };
         sent.map_err(
             |error| match (progress.take_source_error(), body.digest()) {
-                (Some(source), Some(digest)) => {
-                    Failure::Final(RegistryError::Source { digest, source })
-                }
+                (Some(source), Some(digest)) => Failure::Final(source_error(digest, source)),
                 _ => failure_of_request(asked, error),
             },
         )
@@ -515,15 +513,14 @@ impl Http {
             headers: HeaderMap::new(),
             body: Payload::None,
         };
-        Ok(
-            match tokio::time::timeout(TLS_PROBE, self.send(&plain)).await {
-                Ok(Ok(_)) => true,
-                Ok(Err(Failure::Final(
-                    RegistryError::Untrusted { .. } | RegistryError::InvalidCertificate { .. },
-                ))) => true,
-                _ => false,
-            },
-        )
+        let probed = tokio::time::timeout(TLS_PROBE, self.send(&plain)).await;
+        Ok(matches!(
+            probed,
+            Ok(Ok(_)
+                | Err(Failure::Final(
+                    RegistryError::Untrusted { .. } | RegistryError::InvalidCertificate { .. }
+                )))
+        ))
     }
 }
 
@@ -562,6 +559,15 @@ async fn watched<T>(
             Err(_) => {}
         }
     }
+}
+
+/// A layer that comes from another registry fails with that registry's error.
+fn source_error(digest: BlobDigest, source: io::Error) -> RegistryError {
+    let source = match source.downcast::<RegistryError>() {
+        Ok(error) => return error,
+        Err(source) => source,
+    };
+    RegistryError::Source { digest, source }
 }
 
 fn with_authorization(mut headers: HeaderMap, authorization: Option<&str>) -> HeaderMap {

@@ -167,7 +167,7 @@ impl Upload<'_> {
         let mut call = self.call(Method::PUT, url);
         call.body = body;
         let reply = self.http.once(&call, self.budget).await?;
-        self.step(reply)
+        Self::step(reply)
     }
 
     /// The rest of it in pieces.
@@ -188,7 +188,7 @@ impl Upload<'_> {
             };
             let reply = self.http.once(&call, self.budget).await?;
             if !matches!(reply.status, 200 | 201 | 202 | 204) {
-                return self.step(reply);
+                return Self::step(reply);
             }
             session.url = location(self.host, &reply)?;
             let has = offset(&reply).unwrap_or(from + length);
@@ -223,7 +223,7 @@ impl Upload<'_> {
             .await
     }
 
-    fn step(&self, reply: Reply) -> Result<Step, Failure> {
+    fn step(reply: Reply) -> Result<Step, Failure> {
         let words = reply.words();
         match reply.status {
             200 | 201 | 204 => Ok(Step::Stored),

@@ -42,7 +42,7 @@ pub(crate) fn answer(request: &Request, fault: Option<Fault>, shared: &Shared) -
         ("GET" | "HEAD", Kind::Manifest(name)) => context.manifest(store, &route.repository, name),
         ("PUT", Kind::Manifest(name)) => context.put_manifest(store, &route.repository, name),
         ("GET", Kind::Referrers(digest)) if options.referrers => {
-            context.referrers(store, &route.repository, digest)
+            Context::referrers(store, &route.repository, digest)
         }
         (_, Kind::Referrers(_)) => Answer::new(404),
         _ => Answer::error(405, "UNSUPPORTED", "not here"),
@@ -290,7 +290,7 @@ impl Context<'_> {
         self.with_digest(answer, &digest)
     }
 
-    fn referrers(&self, store: &mut Store, repository: &str, subject: &str) -> Answer {
+    fn referrers(store: &mut Store, repository: &str, subject: &str) -> Answer {
         let manifests = store.repository(repository).manifests.iter();
         let listed: Vec<Value> = manifests
             .filter_map(|(digest, manifest)| {

@@ -1,6 +1,11 @@
 //! Images and clients for the tests.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use fetch::{Config, RetryPolicy, trust::Roots};
 use oci_image::{
@@ -46,8 +51,17 @@ pub(crate) fn reference(server: &TestRegistry, name: &str) -> Reference {
         .expect("a reference")
 }
 
-/// Bytes that look like nothing else.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+/// Bytes that look like nothing else. Made once: the sweep needs the same ones a thousand times.
+pub(crate) fn noise(seed: u64, length: usize) -> Arc<[u8]> {
+    static MADE: Mutex<BTreeMap<(u64, usize), Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().expect("nobody panics meanwhile");
+    Arc::clone(
+        made.entry((seed, length))
+            .or_insert_with(|| make_noise(seed, length)),
+    )
+}
+
+fn make_noise(seed: u64, length: usize) -> Arc<[u8]> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -59,14 +73,14 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// A layer; what it is made of does not matter to a registry.
-pub(crate) fn layer(bytes: Vec<u8>) -> Layer {
+pub(crate) fn layer(bytes: Arc<[u8]>) -> Layer {
     let digest = Digest::of(&bytes);
     Layer {
         diff_id: DiffId::new(digest),
         digest: BlobDigest::new(digest),
         size: bytes.len() as u64,
         format: LayerFormat::Gzip,
-        source: BlobSource::Bytes(Arc::from(bytes)),
+        source: BlobSource::Bytes(bytes),
     }
 }
 
