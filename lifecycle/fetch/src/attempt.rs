@@ -1,6 +1,6 @@
 //! One attempt: send the request, follow redirects, sort the answer into usable, worth another try, and final.
 
-use std::{collections::BTreeMap, error::Error, sync::Arc, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, sync::Mutex, time::Duration};
 
 use reqwest::header::{HeaderMap, LOCATION};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::{
     error::FetchError,
+    problem::RequestProblem,
     redact::redacted,
     redirect::redirect_target,
     retry::{is_transient_status, retry_after},
@@ -133,74 +134,19 @@ fn failure_of_status(url: &Url, response: &reqwest::Response) -> Failure {
     })
 }
 
-/// Sorts an error of the HTTP library. Certificates do not get better by asking again.
+/// Sorts an error of the HTTP library.
 pub(crate) fn failure_of_request(url: &Url, error: reqwest::Error) -> Failure {
-    let error = error.without_url();
-    if let Some(rustls::Error::InvalidCertificate(problem)) = find_tls_error(&error) {
-        let cause = problem.to_string();
-        let url = redacted(url);
-        return Failure::Final(if is_about_trust(problem) {
-            FetchError::UntrustedCertificate { url, cause }
-        } else {
-            FetchError::InvalidCertificate { url, cause }
-        });
-    }
-    let cause = match () {
-        () if error.is_timeout() && error.is_connect() => "no connection in time".to_owned(),
-        () if error.is_timeout() => "the server fell silent".to_owned(),
-        () => chain(&error),
-    };
-    Failure::Transient { cause, wait: None }
-}
-
-fn is_about_trust(problem: &rustls::CertificateError) -> bool {
-    use rustls::CertificateError as E;
-    match problem {
-        E::UnknownIssuer | E::BadSignature | E::UnsupportedSignatureAlgorithmContext { .. } => true,
-        // A server whose only certificate is a CA's is a self-signed one: trusting it is the user's choice.
-        other => other.to_string().contains("CaUsedAsEndEntity"),
-    }
-}
-
-/// `io::Error` hides what it wraps from `source()`, so each link is also looked into.
-fn find_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut link = Some(error);
-    while let Some(current) = link {
-        if let Some(found) = current.downcast_ref::<rustls::Error>() {
-            return Some(found);
+    match RequestProblem::of(error) {
+        RequestProblem::Untrusted { cause } => Failure::Final(FetchError::UntrustedCertificate {
+            url: redacted(url),
+            cause,
+        }),
+        RequestProblem::InvalidCertificate { cause } => {
+            Failure::Final(FetchError::InvalidCertificate {
+                url: redacted(url),
+                cause,
+            })
         }
-        let wrapped = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if let Some(found) = wrapped.and_then(|inner| find_tls_error(inner)) {
-            return Some(found);
-        }
-        link = current.source();
-    }
-    None
-}
-
-/// The innermost links say what happened; the outer ones ("error sending request") only that something did.
-fn chain(error: &dyn Error) -> String {
-    let mut links = Vec::new();
-    let mut link = error.source();
-    while let Some(current) = link {
-        links.push(current.to_string());
-        link = current.source();
-    }
-    links.dedup_by(|inner, outer| outer.ends_with(inner.as_str()));
-    let generic = [
-        "client error (Connect)",
-        "client error (SendRequest)",
-        "tcp connect error",
-    ];
-    let telling: Vec<_> = links
-        .iter()
-        .filter(|text| !generic.contains(&text.as_str()))
-        .cloned()
-        .collect();
-    match telling[..] {
-        [] => links.last().cloned().unwrap_or_else(|| error.to_string()),
-        _ => telling.join(": "),
+        RequestProblem::Transient { cause } => Failure::Transient { cause, wait: None },
     }
 }

@@ -12,12 +12,15 @@
 //! ```
 
 mod attempt;
+mod builder;
 mod client;
 mod config;
+mod content_range;
 mod digest;
 mod error;
 mod local;
 mod parallel;
+mod problem;
 mod redact;
 mod redirect;
 mod retry;
@@ -25,10 +28,15 @@ mod sink;
 mod transfer;
 pub mod trust;
 
+pub use builder::client_builder;
 pub use client::{Client, Conditional, Validators};
 pub use config::{Config, Proxies, RetryPolicy};
+pub use content_range::checked_content_range;
 pub use digest::{ParseSha256Error, Sha256};
 pub use error::{FetchError, RedirectProblem};
 pub use parallel::{Download, Progress};
+pub use problem::RequestProblem;
 pub use redact::redacted;
+pub use redirect::redirect_target;
+pub use retry::{Tries, is_transient_status, retry_after};
 pub use sink::Expected;

@@ -5,14 +5,10 @@ use url::Url;
 use crate::error::RedirectProblem;
 
 /// More hops than any mirror network needs; browsers stop at 20, curl at 50.
-pub(crate) const MOST_REDIRECTS: u32 = 10;
+const MOST_REDIRECTS: u32 = 10;
 
 /// The address to ask next. Our credentials stay with the origin they were given for, and a redirect's own are not used.
-pub(crate) fn redirect_target(
-    from: &Url,
-    location: &str,
-    hops: u32,
-) -> Result<Url, RedirectProblem> {
+pub fn redirect_target(from: &Url, location: &str, hops: u32) -> Result<Url, RedirectProblem> {
     if hops >= MOST_REDIRECTS {
         return Err(RedirectProblem::TooMany);
     }

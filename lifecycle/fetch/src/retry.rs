@@ -7,13 +7,13 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use crate::config::RetryPolicy;
 
 /// True for answers that another attempt may change. 501 and 505 are about the request itself.
-pub(crate) fn is_transient_status(status: u16) -> bool {
+pub fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 499) || (status >= 500 && !matches!(status, 501 | 505 | 511))
 }
 
 /// The pause that `Retry-After` asks for: seconds, or a date counted from the answer's own `Date` (RFC 9110, 10.2.3), so
 /// that our clock does not matter.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -25,15 +25,16 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Counts attempts and says how long to wait before the next.
 #[derive(Debug)]
-pub(crate) struct Tries<'a> {
+pub struct Tries<'a> {
     policy: &'a RetryPolicy,
     /// All attempts begun.
-    pub(crate) made: u32,
+    pub made: u32,
     fruitless: u32,
 }
 
 impl<'a> Tries<'a> {
-    pub(crate) fn new(policy: &'a RetryPolicy) -> Self {
+    /// None made yet.
+    pub fn new(policy: &'a RetryPolicy) -> Self {
         Self {
             policy,
             made: 0,
@@ -42,7 +43,7 @@ impl<'a> Tries<'a> {
     }
 
     /// The pause before the next attempt, or none if it is time to give up. `chance` is from 0 to 1.
-    pub(crate) fn next_wait(
+    pub fn next_wait(
         &mut self,
         moved: bool,
         asked: Option<Duration>,

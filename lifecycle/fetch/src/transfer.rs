@@ -7,14 +7,14 @@ use std::{
 };
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE,
-    LAST_MODIFIED, RANGE,
+    ACCEPT_ENCODING, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use url::Url;
 
 use crate::{
     attempt::{Failure, Http, failure_of_request},
     config::Config,
+    content_range::checked_content_range,
     error::FetchError,
     redact::redacted,
     retry::Tries,
@@ -230,26 +230,6 @@ fn add_range<S: Sink>(headers: &mut HeaderMap, sink: &S, kept: Option<&Kept>) ->
     Some(offset)
 }
 
-/// The whole file's size, if the header says exactly "from `offset` to the end" (RFC 9110, 14.4).
-fn checked_content_range(headers: &HeaderMap, offset: u64) -> Option<u64> {
-    let text = headers
-        .get(CONTENT_RANGE)?
-        .to_str()
-        .ok()?
-        .strip_prefix("bytes ")?;
-    let (range, total) = text.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let number = |text: &str| {
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            text.parse::<u64>().ok()
-        } else {
-            None
-        }
-    };
-    let (first, last, total) = (number(first)?, number(last)?, number(total)?);
-    (first == offset && last.checked_add(1) == Some(total) && first <= last).then_some(total)
-}
-
 async fn within<T>(
     left: Duration,
     attempt: impl Future<Output = Result<T, Failure>>,
@@ -287,32 +267,4 @@ fn with_attempts(error: FetchError, made: u32) -> FetchError {
 /// Makes caches on the way ask the origin again.
 pub(crate) fn no_cache() -> HeaderMap {
     HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-cache"))])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checked_content_range_is_strict() {
-        let total = |text: &str, offset| {
-            let headers =
-                HeaderMap::from_iter([(CONTENT_RANGE, text.parse().expect("a header value"))]);
-            checked_content_range(&headers, offset)
-        };
-        assert_eq!(total("bytes 5-9/10", 5), Some(10));
-        for (text, offset) in [
-            ("bytes 4-9/10", 5),
-            ("bytes 5-8/10", 5),
-            ("bytes 5-9/*", 5),
-            ("bytes 5-9", 5),
-            ("bytes */10", 5),
-            ("bytes 10-9/10", 10),
-            ("bytes +5-9/10", 5),
-            ("5-9/10", 5),
-            ("bytes 5-18446744073709551615/18446744073709551615", 5),
-        ] {
-            assert_eq!(total(text, offset), None, "{text}");
-        }
-    }
 }

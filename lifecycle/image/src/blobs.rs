@@ -1,25 +1,16 @@
 //! From a manifest's digest to an image: the same way in an OCI layout, in the store and in an archive.
 
 use crate::archive::ReadArchiveError;
-use crate::config::ImageConfig;
-use crate::digest::{BlobDigest, DiffId, ParseDigestError};
+use crate::digest::{BlobDigest, ParseDigestError};
 use crate::hashing::VerifyingReader;
-use crate::image::{BlobSource, Image, ImagePartsError, Layer, LayerFormat};
-use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
-use serde_json::Value;
+use crate::image::{BlobSource, Image, ImagePartsError};
+use crate::manifest::{
+    DEEPEST_INDEX, ImageDocument, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, Platform,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-
-/// The longest manifest or index that is read; registries refuse longer ones (OCI distribution specification 1.1, pushing manifests).
-const LONGEST_MANIFEST: u64 = 4 << 20;
-
-/// The longest configuration that is read.
-const LONGEST_CONFIG: u64 = 16 << 20;
-
-/// How deep indexes may name indexes.
-const DEEPEST_INDEX: usize = 4;
 
 /// Where blobs are found by their digest.
 #[derive(Debug, Clone)]
@@ -31,23 +22,6 @@ pub(crate) enum BlobPlace {
         path: PathBuf,
         blobs: BTreeMap<BlobDigest, (u64, u64)>,
     },
-}
-
-/// Which platform an image has to be for, in Go's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Platform<'a> {
-    /// The operating system.
-    pub os: &'a str,
-    /// The CPU architecture.
-    pub architecture: &'a str,
-}
-
-impl Platform<'static> {
-    /// Linux on x86-64.
-    pub const LINUX_AMD64: Self = Self {
-        os: "linux",
-        architecture: "amd64",
-    };
 }
 
 /// Reads the image whose manifest has this digest from a folder that holds blobs as `<hex>`: `blobs/sha256` of a layout
@@ -66,67 +40,26 @@ impl BlobPlace {
         let mut digest = *digest;
         for _ in 0..DEEPEST_INDEX {
             let bytes = self.document(&digest, LONGEST_MANIFEST)?;
-            let failed = |source| ReadImageError::Document { digest, source };
-            let value: Value = serde_json::from_slice(&bytes).map_err(failed)?;
-            // One document that is both means different things to different programs (CVE-2021-41190).
-            let is_index = value.get("manifests").is_some();
-            if is_index && (value.get("layers").is_some() || value.get("config").is_some()) {
-                return Err(ReadImageError::Ambiguous { digest });
+            match Manifest::parse(digest, &bytes)? {
+                Manifest::Index(index) => digest = index.for_platform(platform)?.digest,
+                Manifest::Image(manifest) => return self.image_of_manifest(&manifest),
             }
-            if !is_index {
-                return self.image_of_manifest(&serde_json::from_value(value).map_err(failed)?);
-            }
-            let index: ImageIndex = serde_json::from_value(value).map_err(failed)?;
-            digest =
-                for_platform(&index, platform).ok_or(ReadImageError::Platform { digest })??;
         }
         Err(ReadImageError::TooDeep { digest })
     }
 
-    fn image_of_manifest(&self, manifest: &ImageManifest) -> Result<Image, ReadImageError> {
-        let config = self.config(&parsed(manifest.config())?)?;
-        let layers = manifest
-            .layers()
-            .iter()
-            .map(|layer| self.layer(layer))
-            .collect::<Result<_, _>>()?;
-        let annotations = manifest
-            .annotations()
-            .clone()
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
-        Ok(Image::from_parts(config, layers, annotations)?)
-    }
-
-    fn config(&self, digest: &BlobDigest) -> Result<ImageConfig, ReadImageError> {
-        let bytes = self.document(digest, LONGEST_CONFIG)?;
-        serde_json::from_slice(&bytes).map_err(|source| ReadImageError::Document {
-            digest: *digest,
-            source,
-        })
-    }
-
-    fn layer(&self, descriptor: &Descriptor) -> Result<Layer, ReadImageError> {
-        let digest = parsed(descriptor)?;
-        let media_type = descriptor.media_type().to_string();
-        let format = LayerFormat::of_media_type(&media_type)
-            .ok_or(ReadImageError::MediaType { media_type })?;
-        let (source, size) = self.blob(&digest)?;
-        if size != descriptor.size() {
-            return Err(ReadImageError::Size {
-                digest,
-                found: size,
-                expected: descriptor.size(),
-            });
-        }
-        // The diffID is the configuration's to say; it is filled in with it.
-        Ok(Layer {
-            diff_id: DiffId::new(digest.digest()),
-            digest,
-            size,
-            format,
-            source,
+    fn image_of_manifest(&self, manifest: &ImageDocument) -> Result<Image, ReadImageError> {
+        let config = self.document(&manifest.config().digest, LONGEST_CONFIG)?;
+        manifest.with_config(&config, |layer| {
+            let (source, size) = self.blob(&layer.digest)?;
+            if size != layer.size {
+                return Err(ReadImageError::Size {
+                    digest: layer.digest,
+                    found: size,
+                    expected: layer.size,
+                });
+            }
+            Ok(source)
         })
     }
 
@@ -179,31 +112,6 @@ impl BlobPlace {
     }
 }
 
-fn for_platform(
-    index: &ImageIndex,
-    wanted: Platform<'_>,
-) -> Option<Result<BlobDigest, ReadImageError>> {
-    let fits = |descriptor: &&Descriptor| {
-        descriptor.platform().as_ref().is_some_and(|platform| {
-            platform.os().to_string() == wanted.os
-                && platform.architecture().to_string() == wanted.architecture
-        })
-    };
-    let found = index
-        .manifests()
-        .iter()
-        .find(fits)
-        .or(match &index.manifests()[..] {
-            [only] => Some(only),
-            _ => None,
-        });
-    found.map(parsed)
-}
-
-pub(crate) fn parsed(descriptor: &Descriptor) -> Result<BlobDigest, ReadImageError> {
-    Ok(descriptor.digest().as_ref().parse()?)
-}
-
 /// Why an image could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadImageError {
@@ -251,8 +159,16 @@ pub enum ReadImageError {
         source: serde_json::Error,
     },
     /// A document says it is an image and a list of images.
-    #[error("the manifest {digest} is also an index; such documents are refused")]
+    #[error("the document {digest} is a manifest and an index at once; such documents are refused")]
     Ambiguous {
+        /// The blob.
+        digest: BlobDigest,
+    },
+    /// An image in Docker's format of 2014, which has no configuration and no digests of its layers' contents.
+    #[error(
+        "the manifest {digest} has the outdated schema 1; build or push the image again with a current tool"
+    )]
+    Schema1 {
         /// The blob.
         digest: BlobDigest,
     },

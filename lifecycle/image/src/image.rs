@@ -5,6 +5,7 @@ use crate::digest::{BlobDigest, DiffId, Digest};
 use crate::hashing::VerifyingReader;
 use crate::json::canonical;
 use crate::layer_blob::LayerBlob;
+use crate::remote::RemoteBlob;
 use oci_spec::image::{Descriptor, ImageManifestBuilder, MediaType};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -61,6 +62,8 @@ pub enum BlobSource {
     },
     /// In memory.
     Bytes(Arc<[u8]>),
+    /// Not on this machine: in a registry.
+    Remote(RemoteBlob),
 }
 
 impl Layer {
@@ -101,6 +104,7 @@ impl BlobSource {
                 Box::new(file.take(size))
             }
             Self::Bytes(bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
+            Self::Remote(blob) => blob.open(size)?,
         })
     }
 }
@@ -276,7 +280,8 @@ pub struct Document {
 }
 
 impl Document {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    /// A document of these bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
         Self {
             digest: BlobDigest::new(Digest::of(&bytes)),
             bytes,

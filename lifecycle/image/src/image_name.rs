@@ -2,6 +2,7 @@
 //!
 //! The grammar is the one of Docker's and the OCI distribution's references; a name without a tag means `latest`.
 
+use crate::reference::{check_host, check_repository, check_tag};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -74,67 +75,17 @@ impl FromStr for ImageName {
         if name.len() > LONGEST_REPOSITORY {
             return Err(refuse("it is longer than 255 characters"));
         }
-        if registry.is_some_and(|registry| !is_host(registry)) {
-            return Err(refuse("the part before the first `/` is not a host name"));
-        }
-        if repository.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(refuse("letters have to be lower-case"));
-        }
-        if !repository.split('/').all(is_component) {
-            return Err(refuse(
-                "parts have to be letters and digits, with single `.` or `_` or dashes between them",
-            ));
-        }
-        if !is_tag(tag) {
-            return Err(refuse(
-                "the tag has to be up to 128 letters, digits, `_`, `.` or `-`, the first a letter, digit or `_`",
-            ));
-        }
+        registry
+            .map_or(Ok(()), check_host)
+            .and_then(|()| check_repository(repository))
+            .and_then(|()| check_tag(tag))
+            .map_err(|fault| refuse(fault.reason))?;
         Ok(Self {
             registry: registry.map(str::to_owned),
             repository: repository.to_owned(),
             tag: tag.to_owned(),
         })
     }
-}
-
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_component(part: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = part.as_bytes();
-    let ends_plain = bytes.first().is_some_and(|byte| plain(*byte))
-        && bytes.last().is_some_and(|byte| plain(*byte));
-    ends_plain
-        && bytes.split(|byte| plain(*byte)).all(|between| {
-            matches!(between, b"" | b"." | b"_" | b"__") || between.iter().all(|byte| *byte == b'-')
-        })
-}
-
-fn is_tag(tag: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    tag.len() <= 128
-        && tag.bytes().next().is_some_and(word)
-        && tag
-            .bytes()
-            .all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
-}
-
-fn is_host(host: &str) -> bool {
-    let (name, port) = host
-        .split_once(':')
-        .map_or((host, "1"), |(name, port)| (name, port));
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    name.split('.').all(label)
-        && !port.is_empty()
-        && port.len() <= 5
-        && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for ImageName {

@@ -9,11 +9,12 @@
 //! A layout may hold other images; they stay. Everything is written beside its place, synced and renamed, the index last, so a
 //! reader never meets a name whose blobs are not there.
 
-use crate::blobs::{BlobPlace, Platform, ReadImageError};
+use crate::blobs::{BlobPlace, ReadImageError};
 use crate::digest::BlobDigest;
 use crate::image::{BlobSource, Document, Image, Layer};
 use crate::image_name::ImageName;
 use crate::json::canonical;
+use crate::manifest::Platform;
 use rustix::fs::FlockOperation;
 use serde_json::{Value, json};
 use std::fs::{self, File};

@@ -16,11 +16,14 @@ mod json;
 pub mod layer;
 mod layer_blob;
 mod layout;
+mod manifest;
 mod owners;
+mod reference;
+mod remote;
 mod tree_path;
 pub mod unpack;
 
-pub use blobs::{Platform, ReadImageError, read_image};
+pub use blobs::{ReadImageError, read_image};
 pub use config::{ContainerConfig, Extra, History, ImageConfig, RootFs};
 pub use digest::{BlobDigest, DiffId, Digest, ParseDigestError};
 pub use expand::{ExpansionLimits, LayerReader, RatioGuard};
@@ -32,6 +35,11 @@ pub use image_archive::{
 pub use image_name::{ImageName, ParseImageNameError};
 pub use layer_blob::LayerBlob;
 pub use layout::{WriteLayoutError, layout_source, read_layout, write_layout};
+pub use manifest::{
+    BlobRef, ImageDocument, Index, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, Platform,
+};
 pub use owners::{Facts, ModeDifference, Owner, Owners};
+pub use reference::{ParseReferenceError, Reference};
+pub use remote::{OpenBlob, RemoteBlob};
 pub use tree_path::{ParseTreePathError, TreePath};
 pub use unpack::unpack;

@@ -87,7 +87,7 @@ impl IndexEntry {
 fn manifest_named(index: &Index, name: &ImageName) -> Result<String, ImageError> {
     let named = || {
         let mut all = index.manifests.iter();
-        all.find(|entry| entry.is_named(name.identifier()))
+        all.find(|entry| entry.is_named(&name.identifier()))
     };
     let entry = match &index.manifests[..] {
         [only] => Some(only),

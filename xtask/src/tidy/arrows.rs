@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lifecycle", &["cnb-spec", "oci-image"]),
     ("store", &["oci-image"]),
     ("stack", &["debian", "sandbox", "store", "oci-image"]),
+    ("registry", &["oci-image", "fetch"]),
     ("debian", &["fetch", "oci-image"]),
     ("buildpack-apt", &["buildpack-kit"]),
     ("buildpack-python", &["buildpack-kit"]),
@@ -38,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fetch", &[]),
     ("sandbox", &[]),
     // The tests use the program as people do, and look at its images with their own eyes.
+    ("test-registry", &[]),
     ("e2e", &["test-skip"]),
     ("test-skip", &[]),
     ("xtask", &[]),
@@ -45,8 +47,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates of others that only some of ours may use, because the reason to have them is one crate's own subject.
 const KEPT: &[(&str, &[&str])] = &[
-    ("reqwest", &["fetch"]),
-    ("tokio", &["fetch"]),
+    ("reqwest", &["fetch", "registry"]),
+    ("tokio", &["fetch", "registry"]),
     ("resolvo", &["debian"]),
     ("pgp", &["debian"]),
     ("clap", &["longshore"]),
@@ -139,7 +141,7 @@ mod tests {
         ]});
         let expected = [
             "store uses stack, but ARCHITECTURE.md draws no arrow there",
-            "store uses reqwest, which is for fetch alone",
+            "store uses reqwest, which is for fetch, registry alone",
             "stranger has no arrows in ARCHITECTURE.md and xtask/src/tidy/arrows.rs",
         ];
         assert_eq!(broken(&metadata).unwrap(), expected);

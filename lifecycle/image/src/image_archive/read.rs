@@ -1,12 +1,13 @@
 //! Reading an image from one tar, of either kind and from any program. Layers stay in the archive; only where they start is noted.
 
 use crate::archive::{Kind, ReadLimits, Reader};
-use crate::blobs::{BlobPlace, Platform, ReadImageError};
+use crate::blobs::{BlobPlace, ReadImageError};
 use crate::config::ImageConfig;
 use crate::digest::{BlobDigest, Digest};
 use crate::hashing::HashingReader;
 use crate::image::{BlobSource, Image, Layer, LayerFormat};
 use crate::layout::find;
+use crate::manifest::Platform;
 use crate::tree_path::TreePath;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,0 +1,213 @@
+//! One blob into one repository: is it there, can another repository lend it, else send it; and is it really there then?
+
+use fetch::Tries;
+use oci_image::{BlobDigest, Reference};
+use reqwest::{Method, header::CONTENT_LENGTH};
+use std::sync::PoisonError;
+
+use crate::{
+    asked::Asked,
+    auth::Access,
+    body::Blob,
+    budget::Budget,
+    client::Inner,
+    error::RegistryError,
+    failure::{Failure, Transient},
+    host::Host,
+    manifest::CONTENT_DIGEST,
+    request::{Call, Reply, Target, query},
+    upload::{self, Session, Upload},
+};
+
+/// How a blob came to be in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was there.
+    Existed,
+    /// Another repository of the registry lent it.
+    Mounted {
+        /// The repository.
+        from: String,
+    },
+    /// It was sent.
+    Uploaded {
+        /// Its size.
+        bytes: u64,
+    },
+}
+
+/// Does a repository have a blob?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Present,
+    Absent(Asked),
+    /// The registry does not say: some answer 403 or 405 to this question.
+    Unknown,
+}
+
+/// The repository that a blob goes to, and others of the same registry that may have it.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) access: &'a Access,
+    pub(crate) mounts: &'a [Reference],
+    pub(crate) budget: &'a Budget,
+}
+
+impl Inner {
+    /// Asks for a blob.
+    pub(crate) async fn presence(
+        &self,
+        to: &Destination<'_>,
+        digest: &BlobDigest,
+        size: Option<u64>,
+    ) -> Result<Presence, RegistryError> {
+        let target = Target::Path(format!("/v2/{}/blobs/{digest}", to.access.repository));
+        let call = Call::new(to.host, to.access, Method::HEAD, target);
+        self.http
+            .ask(&call, to.budget, |reply| {
+                Ok(presence(to.host, &reply, digest, size))
+            })
+            .await
+    }
+
+    /// Makes sure that a blob is in a repository. `ask_first`: there is a reason to believe that it is.
+    pub(crate) async fn ensure(
+        &self,
+        to: &Destination<'_>,
+        blob: &Blob,
+        ask_first: bool,
+    ) -> Result<Outcome, RegistryError> {
+        let mut tries = Tries::new(&self.http.retry);
+        let mut ask = ask_first || blob.size > self.ask_first_from;
+        let mut done = Outcome::Existed;
+        loop {
+            if ask {
+                let found = self.presence(to, &blob.digest, Some(blob.size)).await?;
+                if found == Presence::Present {
+                    return Ok(done);
+                }
+            }
+            done = self.bring(to, blob).await?;
+            // "201 Created" is not believed: registries behind proxies and on object storage were seen to lose what they took.
+            let asked = match self.presence(to, &blob.digest, Some(blob.size)).await? {
+                Presence::Present | Presence::Unknown => return Ok(done),
+                Presence::Absent(asked) => asked,
+            };
+            let error = RegistryError::NotStored {
+                asked: asked.clone(),
+                digest: blob.digest,
+            };
+            let transient = Transient {
+                asked,
+                cause: error.to_string(),
+                wait: None,
+                error: Some(Box::new(error)),
+            };
+            self.http
+                .pause(&mut tries, transient, false, to.budget)
+                .await?;
+            // Storage that needs a moment may have it by now.
+            ask = true;
+        }
+    }
+
+    async fn bring(&self, to: &Destination<'_>, blob: &Blob) -> Result<Outcome, RegistryError> {
+        let mut session = None;
+        for from in to.mounts {
+            match self.mount(to, blob.digest, from).await? {
+                Mount::Done => {
+                    if let Some(Session { url, .. }) = session {
+                        upload::cancel(&self.http, to.host, to.access, url, to.budget).await;
+                    }
+                    return Ok(Outcome::Mounted {
+                        from: from.in_registry(),
+                    });
+                }
+                // A registry that cannot mount opens an upload instead.
+                Mount::Opened(opened) if session.is_none() => session = Some(opened),
+                Mount::Opened(Session { url, .. }) => {
+                    upload::cancel(&self.http, to.host, to.access, url, to.budget).await;
+                }
+                Mount::Refused => {}
+            }
+        }
+        let opened = session.or_else(|| prepared(to.host, &to.access.repository));
+        let upload = Upload {
+            http: &self.http,
+            host: to.host,
+            access: to.access,
+            blob,
+            chunk_size: self.chunk_size,
+            budget: to.budget,
+        };
+        upload.run(opened).await?;
+        Ok(Outcome::Uploaded { bytes: blob.size })
+    }
+
+    /// Lets another repository of the registry lend a blob (OCI distribution specification 1.1, "Mounting a blob from another
+    /// repository").
+    pub(crate) async fn mount(
+        &self,
+        to: &Destination<'_>,
+        digest: BlobDigest,
+        from: &Reference,
+    ) -> Result<Mount, RegistryError> {
+        let repository = from.repository();
+        if from.registry() != to.host.registry || repository == to.access.repository {
+            return Ok(Mount::Refused);
+        }
+        let access = Access {
+            needed: to.access.needed.clone().and_pull(repository),
+            ..to.access.clone()
+        };
+        let query = query(&[("mount", &digest.to_string()), ("from", repository)]);
+        let target = Target::Path(format!(
+            "/v2/{}/blobs/uploads/?{query}",
+            to.access.repository
+        ));
+        let call = Call::new(to.host, &access, Method::POST, target);
+        let mounted = self.http.ask(&call, to.budget, |reply| match reply.status {
+            201 => Ok(Mount::Done),
+            202 => Session::opened(to.host, &reply).map(Mount::Opened),
+            status if status < 500 => Ok(Mount::Refused),
+            _ => Err(Failure::Final(reply.refused("push"))),
+        });
+        match mounted.await {
+            // Reading the other repository may not be allowed; sending the blob may.
+            Err(error) if error.is_about_rights() => Ok(Mount::Refused),
+            other => other,
+        }
+    }
+}
+
+/// What came of asking for a mount.
+#[derive(Debug)]
+pub(crate) enum Mount {
+    Done,
+    Opened(Session),
+    Refused,
+}
+
+/// An upload that was opened to see whether pushing is allowed.
+fn prepared(host: &Host, repository: &str) -> Option<Session> {
+    let mut sessions = host.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    sessions.get_mut(repository)?.pop().map(Session::at)
+}
+
+fn presence(host: &Host, reply: &Reply, digest: &BlobDigest, size: Option<u64>) -> Presence {
+    let is_other = |found: Option<&str>, wanted: String| found.is_some_and(|found| found != wanted);
+    match reply.status {
+        200 if is_other(reply.header(CONTENT_DIGEST), digest.to_string()) => Presence::Unknown,
+        200 => {
+            let length = reply.header(CONTENT_LENGTH.as_str());
+            match size {
+                // It may be cut off, or a proxy may have no length for an answer without a body.
+                Some(size) if is_other(length, size.to_string()) => Presence::Unknown,
+                _ => Presence::Present,
+            }
+        }
+        404 if host.is_origin_of(&reply.url) => Presence::Absent(reply.asked.clone()),
+        _ => Presence::Unknown,
+    }
+}

@@ -1,0 +1,111 @@
+//! One registry: its address, whether it speaks https, and what was learned of it so far.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use oci_image::Reference;
+use url::Url;
+
+use crate::{address, asked::Asked, auth::Auth, error::RegistryError};
+
+/// A registry and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// As credentials are filed.
+    pub(crate) registry: String,
+    /// Host and port of the API.
+    api: String,
+    pub(crate) kind: Kind,
+    /// Plain http or TLS, once that is known.
+    protocol: Mutex<Option<Protocol>>,
+    pub(crate) auth: Auth,
+    /// Uploads that were opened to see whether pushing is allowed, by repository; the next blob uses one.
+    pub(crate) sessions: Mutex<BTreeMap<String, Vec<Url>>>,
+}
+
+/// Which protocols may be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// TLS only.
+    Secure,
+    /// The user allows plain http: TLS is tried first.
+    Insecure,
+    /// On this machine: plain http is tried first.
+    Loopback,
+}
+
+/// How the registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Https,
+}
+
+impl Protocol {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn new(reference: &Reference, insecure: &[String]) -> Result<Self, RegistryError> {
+        let registry = reference.registry().to_owned();
+        let mut host = Self {
+            api: reference.api_host().to_owned(),
+            kind: Kind::Secure,
+            protocol: Mutex::new(Some(Protocol::Https)),
+            auth: Auth::default(),
+            sessions: Mutex::default(),
+            registry,
+        };
+        let url = host.url_with(Protocol::Https, "/v2/")?;
+        let bare = url.host_str().unwrap_or_default();
+        let named = |name: &String| *name == host.registry || name == bare;
+        if address::is_loopback(&url) {
+            host.kind = Kind::Loopback;
+        } else if insecure.iter().any(named) {
+            host.kind = Kind::Insecure;
+        }
+        if host.kind != Kind::Secure {
+            host.protocol = Mutex::new(None);
+        }
+        Ok(host)
+    }
+
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        *self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn settle(&self, protocol: Protocol) {
+        *self.protocol.lock().unwrap_or_else(PoisonError::into_inner) = Some(protocol);
+    }
+
+    /// The address of a path of the API, with what is known or supposed of the protocol.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, RegistryError> {
+        let supposed = match self.kind {
+            Kind::Secure | Kind::Insecure => Protocol::Https,
+            Kind::Loopback => Protocol::Http,
+        };
+        self.url_with(self.protocol().unwrap_or(supposed), path)
+    }
+
+    pub(crate) fn url_with(&self, protocol: Protocol, path: &str) -> Result<Url, RegistryError> {
+        let text = format!("{}://{}{path}", protocol.scheme(), self.api);
+        text.parse()
+            .map_err(|error: url::ParseError| RegistryError::Protocol {
+                asked: Asked::of_text(&text),
+                problem: format!("the registry's name makes no address: {error}"),
+            })
+    }
+
+    /// Are credentials for this registry meant for this address? The whole origin counts: another port is another server.
+    pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
+        self.url("/v2/")
+            .is_ok_and(|own| own.origin() == url.origin())
+    }
+}

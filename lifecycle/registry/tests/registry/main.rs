@@ -1,0 +1,9 @@
+//! Pushing and pulling with an in-process registry, well and with every fault, and with Debian's docker-registry.
+
+mod access;
+mod errors;
+mod faults;
+mod fixture;
+mod journey;
+mod large;
+mod referrers;
