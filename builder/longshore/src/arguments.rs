@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use oci_image::{ImageName, ParseImageNameError};
+use oci_image::{ImageName, ParseImageNameError, Reference};
 
 use crate::failure::{Exit, Failure};
 use crate::host::Environment;
@@ -83,6 +84,58 @@ impl Place {
     }
 }
 
+/// The name of an image that is to be: a digest is not known before.
+pub(crate) fn tagged(reference: Reference) -> Result<Reference, Failure> {
+    if reference.digest().is_none() {
+        return Ok(reference);
+    }
+    let body = format!(
+        "{reference} has a digest, which an image that is yet to be built cannot be given. Leave it out."
+    );
+    Err(Failure::new(Exit::Usage, "A name with a digest", body))
+}
+
+/// Reads labels: `K=V`.
+pub(crate) fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let label = |text: &String| match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => {
+            let body = format!("--label {text:?} is not of the form K=V.");
+            Err(Failure::new(Exit::Usage, "Label not understood", body))
+        }
+    };
+    texts.iter().map(label).collect()
+}
+
+/// `--creation-time`, else SOURCE_DATE_EPOCH (reproducible-builds.org), in seconds since 1970.
+pub(crate) fn creation_time(
+    text: Option<&str>,
+    env: &Environment,
+    now: SystemTime,
+) -> Result<Option<u64>, Failure> {
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).ok().map(|it| it.as_secs());
+    let (text, by) = match (text, env.text("SOURCE_DATE_EPOCH")) {
+        (Some(text), _) => (text.to_owned(), "--creation-time"),
+        (None, Some(text)) => (text, "SOURCE_DATE_EPOCH"),
+        (None, None) => return Ok(None),
+    };
+    let time = match text.as_str() {
+        "now" => seconds(now),
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        time => humantime::parse_rfc3339_weak(time).ok().and_then(seconds),
+    };
+    // The year 9999 is the last that RFC 3339 can say.
+    match time.filter(|&seconds| seconds < 253_402_300_800) {
+        Some(seconds) => Ok(Some(seconds)),
+        None => {
+            let body = format!(
+                "{by} is {text:?}. Write seconds since 1970, a time like 2026-01-31T12:00:00Z, or `now`."
+            );
+            Err(Failure::new(Exit::Usage, "Not a time", body))
+        }
+    }
+}
+
 /// Reads `K=V`, or `K` for the value it has here.
 pub(crate) fn variables(
     texts: &[String],
@@ -136,6 +189,32 @@ mod tests {
         );
         assert_eq!(Place::parse("oci:"), None);
         assert_eq!(Place::parse("s3:x"), None);
+    }
+
+    #[test]
+    fn creation_time_forms() {
+        let now = UNIX_EPOCH + std::time::Duration::from_secs(7);
+        let none = Environment::default();
+        let time = |text: &str| creation_time(Some(text), &none, now).map_err(|it| it.title);
+        assert_eq!(time("now"), Ok(Some(7)));
+        assert_eq!(time("86400"), Ok(Some(86_400)));
+        assert_eq!(time("1970-01-02T00:00:01Z"), Ok(Some(86_401)));
+        for text in ["", "yesterday", "-1", "999999999999"] {
+            assert_eq!(time(text), Err("Not a time".to_owned()), "{text}");
+        }
+        let env = Environment::of([("SOURCE_DATE_EPOCH", "12")]);
+        assert_eq!(creation_time(None, &env, now).unwrap(), Some(12));
+        assert_eq!(creation_time(None, &none, now).unwrap(), None);
+    }
+
+    #[test]
+    fn labels_and_names_to_be_given() {
+        let read = |text: &str| labels(&[text.to_owned()]);
+        assert_eq!(read("a.b=c=d").unwrap()["a.b"], "c=d");
+        assert!(read("a").is_err() && read("=c").is_err());
+        let digest = format!("r.example/a@sha256:{}", "0".repeat(64));
+        assert!(tagged(digest.parse().unwrap()).is_err());
+        assert!(tagged("r.example/a:1".parse().unwrap()).is_ok());
     }
 
     #[test]

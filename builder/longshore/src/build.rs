@@ -1,9 +1,12 @@
 //! `longshore build`: one build without a daemon, from the app folder to a named image (ARCHITECTURE.md, "One build").
 
 mod app_layer;
+mod base_images;
+mod cache_image;
 mod metadata_file;
 mod outputs;
 pub(crate) mod phases;
+mod publishing;
 mod request;
 mod store_images;
 mod store_layers;
@@ -17,17 +20,22 @@ use cnb_spec::labels::LauncherMetadata;
 use lifecycle::analyze::{AnalyzeInputs, analyze};
 use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, Exported, LauncherProgram, export};
 use lifecycle::restore::{RestoreInputs, restore};
-use oci_image::{BlobDigest, ImageName};
+use oci_image::{BlobDigest, Image, ImageName};
+use registry::{Outcome, Registry};
 
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
 use crate::commands::{Context, overlays};
 use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::{Output, size};
-use crate::stack_images::{self, Bases};
+use crate::registries;
+use crate::stack_images;
+use base_images::{Bases, Given};
+use cache_image::CacheImage;
 use phases::{PLATFORM_API, PhaseSandbox};
+use publishing::Publishing;
 use request::Request;
 use store_images::StoreImages;
 use store_layers::{CNB_OWNER, StoreLayers};
@@ -36,14 +44,24 @@ use workspace::Workspace;
 /// An image that was built.
 #[derive(Debug)]
 pub(crate) struct Built {
+    /// Its first name here; the name of the app where it got none.
     pub(crate) name: ImageName,
     pub(crate) manifest: BlobDigest,
+    /// The image. Layers that nobody needed here may be in a registry.
+    pub(crate) image: Image,
+    /// By digest, in each registry.
+    pub(crate) published: Vec<String>,
+    /// What publishing each layer needed, the lowest first.
+    pub(crate) outcomes: Vec<Outcome>,
 }
 
 impl Built {
-    /// The reference that says exactly which image.
+    /// The reference that says exactly which image: in a registry, if it was published.
     pub(crate) fn reference(&self) -> String {
-        format!("{}@{}", self.name, self.manifest)
+        match self.published.first() {
+            Some(reference) => reference.clone(),
+            None => format!("{}@{}", self.name, self.manifest),
+        }
     }
 }
 
@@ -64,7 +82,14 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     if request.clear_cache {
         cache.clear().map_err(|error| errors::store(&error))?;
     }
-    let bases = stack_images::ensure(&request.mirrors, context)?;
+    let registry = registries::connect(context, &request.insecure)?;
+    // What may not be pushed is said before anything takes its time.
+    let previous = previous_image(&request, &registry, context)?;
+    let cache_image = CacheImage::open(&request, &registry, output)?;
+    Publishing::check(&request, &registry)?;
+    let bases = base_images::find(&request, &registry, context)?;
+    let given: Vec<&Given> = previous.iter().chain([&bases.run]).collect();
+    let publishing = Publishing::new(&request, &registry, &given);
     let prepared = started.elapsed();
 
     let scratch = context
@@ -76,25 +101,17 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         scratch,
         &request.app,
         &request.selection,
-        &bases.build_tree,
+        &bases.build_trees,
         overlays,
     )?;
     for (name, value) in request.platform_variables(context) {
         workspace.set_variable(&name, &value)?;
     }
-    let images = StoreImages::new(&context.store);
-    let layers = StoreLayers::new(
-        &context.store,
-        &workspace,
-        &request.app,
-        cache,
-        seconds(context.now),
-    );
+    let given = given.into_iter().cloned().collect();
+    let images = StoreImages::new(context, given, request.names.clone(), publishing);
+    let layers = StoreLayers::new(context, &workspace, &request.app, cache, cache_image);
     let exported = run_phases(&request, &bases, &workspace, &images, &layers, context)?;
-    let built = Built {
-        name: request.name.clone(),
-        manifest: exported.image.manifest,
-    };
+    let built = built(&request, &images, &exported)?;
     let report = metadata_file::Report {
         request: &request,
         bases: &bases,
@@ -104,13 +121,49 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         total: started.elapsed(),
     };
     outputs::write(&request, &built, context)?;
-    metadata_file::write(&report, context)?;
+    metadata_file::write(&report)?;
+    for published in &built.published {
+        output.info(&format!("Published {published}"));
+    }
     output.info(&format!(
         "Built {} in {:.1} s",
         built.name,
         started.elapsed().as_secs_f32()
     ));
     Ok(built)
+}
+
+/// The previous image, where it is not simply the last one of that name here.
+fn previous_image(
+    request: &Request,
+    registry: &Registry,
+    context: &Context,
+) -> Result<Option<Given>, Failure> {
+    if request.previous_image.is_none() && request.publish.is_empty() {
+        return Ok(None);
+    }
+    let name = request.previous_name();
+    base_images::open("--previous-image", &name, registry, context)
+}
+
+fn built(
+    request: &Request,
+    images: &StoreImages<'_>,
+    exported: &Exported,
+) -> Result<Built, Failure> {
+    let manifest = exported.image.manifest;
+    let image = images.take_committed().ok_or_else(|| {
+        let body = "the exporter gave no image. Please report this.";
+        Failure::new(Exit::Other, "The exporter failed", body)
+    })?;
+    let publishing = images.publishing();
+    Ok(Built {
+        name: request.name.clone(),
+        manifest,
+        image,
+        published: publishing.map_or(Vec::new(), |it| it.references(manifest)),
+        outcomes: publishing.map_or(Vec::new(), Publishing::outcomes),
+    })
 }
 
 fn say_what_stays_out(selection: &Selection, output: &Output) {
@@ -145,8 +198,8 @@ fn run_phases(
 
     output.heading("ANALYZING");
     let inputs = AnalyzeInputs {
-        previous_image: request.name.to_string(),
-        run_image: bases.run_name.clone(),
+        previous_image: request.previous_name(),
+        run_image: bases.run.name.clone(),
         layers_dir: layers_dir.clone(),
         restores_sbom: true,
         records_target: true,
@@ -197,7 +250,7 @@ fn run_phases(
         platform_api: PLATFORM_API
             .parse()
             .expect("it is one that the lifecycle has"),
-        names: vec![request.name.to_string()],
+        names: all_names(request),
         layers_dir: layers_dir.clone(),
         layers_dir_in_image: "/layers".into(),
         app: app.source.clone(),
@@ -210,12 +263,13 @@ fn run_phases(
         launcher_sbom: None,
         report_path: layers_dir.join("report.toml"),
         run_image: cnb_spec::run_image::RunImage {
-            image: bases.run_name.clone(),
+            image: bases.run.name.clone(),
             mirrors: Vec::new(),
         },
         default_process_type: None,
         owner: CNB_OWNER,
-        created: None,
+        created: request.created,
+        labels: request.labels.clone(),
         exec_env: "production".to_owned(),
         cache_time: CacheTime::After,
     };
@@ -231,6 +285,13 @@ fn run_phases(
         .map_err(|error| errors::phase("exporter", &error))?;
     app.remember(request, &exported, context)?;
     Ok(exported)
+}
+
+/// Every name that the image gets, in registries first.
+fn all_names(request: &Request) -> Vec<String> {
+    let published = request.publish.iter().map(ToString::to_string);
+    let here = request.names.iter().map(ToString::to_string);
+    published.chain(here).collect()
 }
 
 /// Which launcher the image gets.

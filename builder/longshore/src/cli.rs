@@ -31,7 +31,8 @@ Examples:
 Exit codes:
   0 done   1 something else failed   2 the command line is wrong   3 the app is wrong (the message says where)
   20 no buildpack group detected the app   51 a buildpack failed   60 a download failed
-  61 a signature or digest is wrong   70 the kernel or container forbids the sandbox   74 the disk or store failed
+  61 a signature or digest is wrong   62 a registry wants other credentials   63 a registry refuses, or is not there
+  70 the kernel or container forbids the sandbox   74 the disk or store failed
   `longshore run` ends with the code of the process; 128+N where signal N ended it.";
 
 /// Flags that every command understands.
@@ -51,7 +52,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build an app folder into an image
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// Start a process of an image, or of an app folder, which is built first
     Run(RunArgs),
     /// Make base images from Debian packages
@@ -70,6 +71,7 @@ pub(crate) enum Command {
 Examples:
   longshore build examples/dash-minimal
   longshore build . -t shop:v3 --env DASH_DEBUG=false --metadata-file build.json
+  longshore build . --publish registry.example/shop:v3 --cache-image registry.example/shop:cache
   longshore build . --output oci:../image --output docker-archive:../image.tar")]
 pub(crate) struct BuildArgs {
     /// The app folder
@@ -82,9 +84,19 @@ pub(crate) struct BuildArgs {
 /// What `build` and a `run` that builds first have in common.
 #[derive(Debug, Default, Args, Clone)]
 pub(crate) struct BuildOptions {
-    /// The image's name (default: the app folder's name)
+    /// A name of the image here (repeatable; default: the app folder's name, or none with --publish)
     #[arg(short, long = "tag", value_name = "NAME")]
-    pub(crate) tag: Option<String>,
+    pub(crate) tag: Vec<String>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+    #[command(flatten)]
+    pub(crate) bases: BaseOptions,
+    /// A label of the image (repeatable)
+    #[arg(long, value_name = "K=V")]
+    pub(crate) label: Vec<String>,
+    /// When the image says it was made: seconds since 1970, a time like 2026-01-31T12:00:00Z, or `now` (default: SOURCE_DATE_EPOCH, else 1980)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) creation_time: Option<String>,
     /// Write the image elsewhere too: oci:DIR, oci-archive:FILE or docker-archive:FILE (repeatable)
     #[arg(long, value_name = "KIND:PATH")]
     pub(crate) output: Vec<String>,
@@ -102,6 +114,34 @@ pub(crate) struct BuildOptions {
     /// Write what was built as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
+}
+
+/// Images in registries. What docker, podman or skopeo logged in is used, or CNB_REGISTRY_AUTH.
+#[derive(Debug, Default, Args, Clone)]
+pub(crate) struct RegistryOptions {
+    /// Push the image to a registry under this name (repeatable)
+    #[arg(long, value_name = "REF")]
+    pub(crate) publish: Vec<String>,
+    /// Keep cached layers in a registry under this name, for builds on other machines
+    #[arg(long, value_name = "REF")]
+    pub(crate) cache_image: Option<String>,
+    /// The image whose layers are reused (default: what stands under the first name that is given)
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) previous_image: Option<String>,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
+}
+
+/// Base images that are not made here.
+#[derive(Debug, Default, Args, Clone)]
+pub(crate) struct BaseOptions {
+    /// The image to build in: in a registry, or oci:DIR, oci-archive:FILE, docker-archive:FILE (default: made from Debian packages)
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) build_image: Option<String>,
+    /// The image that the app's layers come on top of (default: as above)
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) run_image: Option<String>,
 }
 
 /// Where Debian packages come from.
@@ -166,6 +206,12 @@ pub(crate) struct StackArgs {
     /// Write the build and the run image below this folder as OCI layouts too
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    /// Push both to a registry: REPOSITORY-build and REPOSITORY-run, with the tag that is given
+    #[arg(long, value_name = "REPOSITORY:TAG")]
+    pub(crate) publish: Option<String>,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,13 +1,15 @@
 //! The command line's main path: read what was typed and where we are, run one command, report one error.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Parser as _;
 use fetch::trust::Roots;
-use oci_image::{Image, Layer, LayerBlob};
+use oci_image::layer::{Compression, LayerContents, write_layer};
+use oci_image::{BlobSource, DiffId, Image, Layer, LayerBlob};
 use sandbox::Helper;
 use store::{Store, Temporary};
 
@@ -39,40 +41,53 @@ pub(crate) struct Context {
 impl Context {
     /// The trees of an image's layers, the lowest first, unpacked where need be.
     pub(crate) fn trees(&self, image: &Image) -> Result<Vec<PathBuf>, Failure> {
-        let tree = |layer: &Layer| -> Result<PathBuf, Failure> {
-            let failed = |error| errors::storage("a layer of the image could not be read", &error);
-            if let Some(tree) = self
-                .store
-                .tree(&layer.diff_id)
-                .map_err(|error| errors::store(&error))?
-            {
-                return Ok(tree.path);
-            }
-            if self
-                .store
-                .layer(&layer.diff_id)
-                .map_err(|error| errors::store(&error))?
-                .is_none()
-            {
-                self.take_in(layer).map_err(failed)?;
-            }
-            let blob = self
-                .store
-                .layer(&layer.diff_id)
-                .map_err(|error| errors::store(&error))?;
-            let blob =
-                blob.ok_or_else(|| failed(std::io::Error::other("it vanished while it was read")))?;
-            Ok(self
-                .store
-                .unpacked(&blob)
-                .map_err(|error| errors::store(&error))?
-                .path)
-        };
+        let failed = |error| errors::layer("a layer of the image could not be read", &error);
+        let tree = |layer| self.tree(layer).map_err(failed);
         image.layers().iter().map(tree).collect()
     }
 
+    /// The tree of a layer, which is fetched and unpacked if it is not there.
+    pub(crate) fn tree(&self, layer: &Layer) -> std::io::Result<PathBuf> {
+        let store = &self.store;
+        let found = store.tree(&layer.diff_id).map_err(std::io::Error::other)?;
+        if let Some(tree) = found {
+            return Ok(tree.path);
+        }
+        if self.stored_layer(&layer.diff_id)?.is_none() {
+            self.take_in(layer)?;
+        }
+        let blob = store.layer(&layer.diff_id).map_err(std::io::Error::other)?;
+        let blob = blob.ok_or_else(|| std::io::Error::other("it vanished while it was read"))?;
+        let tree = store.unpacked(&blob).map_err(std::io::Error::other)?;
+        Ok(tree.path)
+    }
+
+    /// The layer with this content, if its blob is in the store.
+    pub(crate) fn stored_layer(&self, diff_id: &DiffId) -> std::io::Result<Option<Layer>> {
+        let blob = self.store.layer(diff_id).map_err(std::io::Error::other)?;
+        let Some(blob) = blob else {
+            return Ok(None);
+        };
+        let path = self.store.blob(&blob.digest, blob.size);
+        let path = path.map_err(std::io::Error::other)?;
+        Ok(path.map(|path| Layer::new(blob, BlobSource::File(path))))
+    }
+
+    /// Writes a layer into the store.
+    pub(crate) fn store_layer(&self, contents: &LayerContents<'_>) -> std::io::Result<Layer> {
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut writer = self.store.blob_writer().map_err(std::io::Error::other)?;
+        let blob = write_layer(contents, &mut writer, Compression::Gzip { threads })
+            .map_err(std::io::Error::other)?;
+        let path = writer.commit(&blob.digest).map_err(std::io::Error::other)?;
+        self.store
+            .note_layer(&blob)
+            .map_err(std::io::Error::other)?;
+        Ok(Layer::new(blob, BlobSource::File(path)))
+    }
+
     /// Copies a layer of an image outside the store into it.
-    fn take_in(&self, layer: &Layer) -> std::io::Result<()> {
+    pub(crate) fn take_in(&self, layer: &Layer) -> std::io::Result<()> {
         let mut writer = self.store.blob_writer().map_err(std::io::Error::other)?;
         std::io::copy(&mut layer.open()?, &mut writer)?;
         writer

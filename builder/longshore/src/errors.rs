@@ -6,10 +6,12 @@ use std::io;
 use buildpack_kit::Message;
 use debian::repository::RepositoryError;
 use fetch::FetchError;
+use registry::RegistryError;
 use sandbox::SandboxError;
 use stack::{AssembleError, ConfigureError, PackagesError, StackError};
 
 use crate::failure::{Exit, Failure, chain};
+use crate::registries;
 
 /// The disk, or something else of the operating system's, failed.
 pub(crate) fn storage(what: &str, error: &io::Error) -> Failure {
@@ -43,9 +45,20 @@ pub(crate) fn storage_of(error: &(dyn Error + 'static)) -> Failure {
 }
 
 fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    cause_of(error)
+}
+
+/// The first error of a kind among an error and its causes. An [`io::Error`] hides what it wraps, so that is looked into as well.
+fn cause_of<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if let Some(found) = wrapped.and_then(|inner| cause_of(inner)) {
             return Some(found);
         }
         next = error.source();
@@ -122,8 +135,19 @@ fn storage_or_stack(error: &(dyn Error + 'static)) -> Failure {
     )
 }
 
+/// A layer could not be read: from a registry, or from the disk.
+pub(crate) fn layer(what: &str, error: &io::Error) -> Failure {
+    match cause_of::<RegistryError>(error) {
+        Some(cause) => registries::failure(cause),
+        None => storage(what, error),
+    }
+}
+
 /// A phase that runs in this program failed.
 pub(crate) fn phase(name: &str, error: &(dyn Error + 'static)) -> Failure {
+    if let Some(cause) = cause_of::<RegistryError>(error) {
+        return registries::failure(cause);
+    }
     if io_cause(error).is_some() {
         return storage_of(error);
     }

@@ -20,6 +20,10 @@ pub(crate) enum Exit {
     Download = 60,
     /// A signature or a digest is wrong.
     Verification = 61,
+    /// A registry wants credentials, or other ones.
+    Credentials = 62,
+    /// A registry refuses something, or does not answer.
+    Registry = 63,
     /// The kernel, or the container around us, forbids the sandbox.
     Sandbox = 70,
     /// The disk or the store failed.

@@ -16,6 +16,7 @@ mod host;
 mod inspect;
 mod output;
 mod ports;
+mod registries;
 mod run;
 mod stack_images;
 

@@ -20,9 +20,9 @@ use crate::failure::{Exit, Failure};
 use crate::inspect;
 use crate::output::{Output, Unit, size};
 
-/// What a build stands on.
+/// The default stack's images.
 #[derive(Debug)]
-pub(crate) struct Bases {
+pub(crate) struct Made {
     /// The build image's files.
     pub(crate) build_tree: PathBuf,
     /// The run image's name in the store.
@@ -38,10 +38,10 @@ pub(crate) const MIRROR_VARIABLES: [&str; 2] = [
 /// Says to the buildpacks that indexes past their date are meant.
 const FROZEN_VARIABLE: &str = "LONGSHORE_FROZEN_MIRROR";
 
-/// The default stack's images.
-pub(crate) fn ensure(options: &MirrorOptions, context: &Context) -> Result<Bases, Failure> {
+/// Finds or makes the default stack's images.
+pub(crate) fn ensure(options: &MirrorOptions, context: &Context) -> Result<Made, Failure> {
     let stack = make(&context.unpacked.stack, options, context)?;
-    Ok(Bases {
+    Ok(Made {
         build_tree: stack.build_tree.path,
         run_name: stack.run.name,
     })

@@ -18,6 +18,7 @@ mod sbom;
 mod slices;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
 
@@ -77,6 +78,8 @@ pub struct ExportInputs {
     pub owner: Owner,
     /// The image's creation time, in seconds since 1970 (SOURCE_DATE_EPOCH); `None` is 1980-01-01T00:00:01Z.
     pub created: Option<u64>,
+    /// More labels, from the platform's user; the lifecycle's own come before them.
+    pub labels: BTreeMap<String, String>,
     /// The execution environment.
     pub exec_env: String,
     /// When the cache is written.

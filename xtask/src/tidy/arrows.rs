@@ -20,7 +20,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "longshore",
-        &["buildpack-deps", "buildpack-hooks", "buildpack-procfile"],
+        &[
+            "buildpack-deps",
+            "buildpack-hooks",
+            "buildpack-procfile",
+            "registry",
+        ],
     ),
     ("lifecycle", &["cnb-spec", "oci-image"]),
     ("store", &["oci-image"]),

@@ -2,23 +2,27 @@
 //!
 //! ```json
 //! {"image": {"name": "my-app:latest", "digest": "sha256:…", "size": 61234567},
-//!  "layers": [{"role": "longshore/deps:environment", "diffId": "…", "digest": "…", "size": 1, "reused": true}],
+//!  "tags": ["my-app:latest"], "published": ["registry.example/my-app@sha256:…"],
+//!  "layers": [{"role": "longshore/deps:environment", "diffId": "…", "digest": "…", "size": 1, "reused": true,
+//!              "registry": "existed" | "mounted" | "uploaded", "bytesSent": 1}],
 //!  "runImage": "…", "python": {…}, "packages": […], "aptPackages": […], "hooks": {…}, "processes": ["web"],
 //!  "seconds": {"prepared": 0.1, "total": 2.5}}
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lifecycle::export::{Exported, Role};
+use oci_image::BlobDigest;
+use registry::Outcome;
 use serde_json::{Value, json};
 
 use super::Built;
+use super::base_images::Bases;
 use super::request::Request;
-use crate::commands::Context;
 use crate::errors;
 use crate::failure::Failure;
-use crate::inspect;
-use crate::stack_images::Bases;
+use crate::inspect::Found;
 
 /// What is reported.
 #[derive(Debug)]
@@ -40,11 +44,11 @@ const RECORDS: [(&str, &str); 4] = [
     ("hooks", "io.longshore.hooks"),
 ];
 
-pub(crate) fn write(report: &Report<'_>, context: &Context) -> Result<(), Failure> {
+pub(crate) fn write(report: &Report<'_>) -> Result<(), Failure> {
     let Some(path) = &report.request.metadata_file else {
         return Ok(());
     };
-    let text = format!("{:#}\n", describe(report, context)?);
+    let text = format!("{:#}\n", describe(report));
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -60,25 +64,51 @@ pub(crate) fn write(report: &Report<'_>, context: &Context) -> Result<(), Failur
     Ok(())
 }
 
-fn describe(report: &Report<'_>, context: &Context) -> Result<Value, Failure> {
-    let found = inspect::find(&report.built.name.to_string(), context)?;
+fn describe(report: &Report<'_>) -> Value {
+    let Built {
+        name,
+        manifest,
+        image,
+        published,
+        outcomes,
+    } = report.built;
+    let found = Found {
+        name: name.to_string(),
+        image: image.clone(),
+    };
     let labels = &found.config().config.labels;
-    let size: u64 = found.image.layers().iter().map(|layer| layer.size).sum();
+    let size: u64 = image.layers().iter().map(|layer| layer.size).sum();
+    let sent: BTreeMap<BlobDigest, &Outcome> = image
+        .layers()
+        .iter()
+        .map(|layer| layer.digest)
+        .zip(outcomes)
+        .collect();
     let layers: Vec<Value> = report
         .exported
         .layers
         .iter()
         .map(|layer| {
-            json!({
+            let mut entry = json!({
                 "role": role(&layer.role), "diffId": layer.blob.diff_id, "digest": layer.blob.digest,
                 "size": layer.blob.size, "reused": layer.reused,
-            })
+            });
+            if let Some(outcome) = sent.get(&layer.blob.digest) {
+                (entry["registry"], entry["bytesSent"]) = match outcome {
+                    Outcome::Existed => (json!("existed"), json!(0)),
+                    Outcome::Mounted { .. } => (json!("mounted"), json!(0)),
+                    Outcome::Uploaded { bytes } => (json!("uploaded"), json!(bytes)),
+                };
+            }
+            entry
         })
         .collect();
     let mut all = json!({
-        "image": {"name": report.built.name.to_string(), "digest": report.built.manifest, "size": size},
+        "image": {"name": name.to_string(), "digest": manifest, "size": size},
+        "tags": report.request.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "published": published,
         "layers": layers,
-        "runImage": report.bases.run_name,
+        "runImage": report.bases.run.image.reference,
         "processes": found.processes(),
         "seconds": {"prepared": report.prepared.as_secs_f64(), "total": report.total.as_secs_f64()},
     });
@@ -90,7 +120,7 @@ fn describe(report: &Report<'_>, context: &Context) -> Result<Value, Failure> {
             all[key] = value;
         }
     }
-    Ok(all)
+    all
 }
 
 fn role(role: &Role) -> String {

@@ -8,24 +8,19 @@ use crate::arguments::Place;
 use crate::commands::Context;
 use crate::errors;
 use crate::failure::Failure;
-use crate::inspect;
 
 pub(crate) fn write(request: &Request, built: &Built, context: &Context) -> Result<(), Failure> {
-    if request.outputs.is_empty() {
-        return Ok(());
-    }
-    let found = inspect::find(&built.name.to_string(), context)?;
     for place in &request.outputs {
         let name = Some(&built.name);
         let (path, written) = match place {
-            Place::Layout(folder) => (folder, write_layout(folder, &found.image, name)),
+            Place::Layout(folder) => (folder, write_layout(folder, &built.image, name)),
             Place::OciArchive(path) => (
                 path,
-                write_archive_file(path, ArchiveKind::Oci, &found.image, name),
+                write_archive_file(path, ArchiveKind::Oci, &built.image, name),
             ),
             Place::DockerArchive(path) => (
                 path,
-                write_archive_file(path, ArchiveKind::Docker, &found.image, name),
+                write_archive_file(path, ArchiveKind::Docker, &built.image, name),
             ),
         };
         written.map_err(|error| errors::storage_of(&error))?;

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use oci_image::ImageName;
+use oci_image::{ImageName, Reference};
 
 use crate::app::control;
 use crate::app::selection::{SelectError, Selection, select};
 use crate::arguments::{self, Place};
-use crate::cli::{BuildArgs, MirrorOptions};
+use crate::cli::{BaseOptions, BuildArgs, MirrorOptions, RegistryOptions};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::registries;
 use crate::stack_images;
 
 /// One build, understood.
@@ -18,7 +19,19 @@ use crate::stack_images;
 pub(crate) struct Request {
     /// The app folder, without symlinks.
     pub(crate) app: PathBuf,
+    /// Names the app's caches too.
     pub(crate) name: ImageName,
+    /// The names that the image gets here.
+    pub(crate) names: Vec<ImageName>,
+    /// The names that it gets in registries.
+    pub(crate) publish: Vec<Reference>,
+    pub(crate) cache_image: Option<Reference>,
+    pub(crate) previous_image: Option<String>,
+    pub(crate) insecure: Vec<String>,
+    pub(crate) bases: BaseOptions,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// In seconds since 1970.
+    pub(crate) created: Option<u64>,
     pub(crate) outputs: Vec<Place>,
     pub(crate) metadata_file: Option<PathBuf>,
     pub(crate) selection: Selection,
@@ -35,10 +48,35 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
         let body = format!("{} cannot be read: {error}.\nGive the folder that holds the app's requirements.txt and Procfile.", app.display());
         Failure::new(Exit::App, "Cannot read the app folder", body)
     })?;
-    let name = match &options.tag {
-        Some(tag) => arguments::image_name(tag)?,
+    let RegistryOptions {
+        publish,
+        cache_image,
+        previous_image,
+        insecure,
+    } = &options.registry;
+    let publish: Vec<Reference> = publish
+        .iter()
+        .map(|text| arguments::tagged(registries::reference("--publish", text)?))
+        .collect::<Result<_, _>>()?;
+    let cache_image = cache_image
+        .as_ref()
+        .map(|text| arguments::tagged(registries::reference("--cache-image", text)?))
+        .transpose()?;
+    let mut names: Vec<ImageName> = options
+        .tag
+        .iter()
+        .map(|tag| arguments::image_name(tag))
+        .collect::<Result<_, _>>()?;
+    let name = match names.first() {
+        Some(name) => name.clone(),
         None => arguments::name_of_folder(&folder)?,
     };
+    if names.is_empty() && publish.is_empty() {
+        names.push(name.clone());
+    }
+    let labels = arguments::labels(&options.label)?;
+    let created =
+        arguments::creation_time(options.creation_time.as_deref(), &context.env, context.now)?;
     let outputs: Vec<Place> = options
         .output
         .iter()
@@ -61,6 +99,14 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
     Ok(Request {
         app: folder,
         name,
+        names,
+        publish,
+        cache_image,
+        previous_image: previous_image.clone(),
+        insecure: insecure.clone(),
+        bases: options.bases.clone(),
+        labels,
+        created,
         outputs,
         metadata_file: options.metadata_file.clone(),
         selection,
@@ -95,6 +141,15 @@ fn cannot_select(error: &SelectError) -> Failure {
 }
 
 impl Request {
+    /// The image whose layers are reused: the one that was named, else what stands where the new one goes.
+    pub(crate) fn previous_name(&self) -> String {
+        let published = self.publish.first().map(ToString::to_string);
+        self.previous_image
+            .clone()
+            .or(published)
+            .unwrap_or_else(|| self.name.to_string())
+    }
+
     /// Which app's cache it is: the same folder built again.
     pub(crate) fn identity(&self) -> String {
         format!("{}\0{}", self.app.display(), self.name.repository())

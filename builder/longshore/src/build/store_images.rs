@@ -1,26 +1,89 @@
-//! The store as the lifecycle's place for images.
+//! The store as the lifecycle's place for images. Where the image is to be published, each layer is sent as soon as it is written, while
+//! others are still being made.
 
-use std::num::NonZeroUsize;
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
 use lifecycle::images::{CommittedImage, ImageError, ImageStore, OpenedImage};
-use oci_image::layer::{Compression, LayerContents, write_layer};
-use oci_image::{BlobDigest, BlobSource, DiffId, Image, Layer};
+use oci_image::layer::LayerContents;
+use oci_image::{BlobDigest, BlobSource, DiffId, Image, ImageName, Layer};
 use store::{NamedImage, Store};
 
-/// Images of the store by name.
-#[derive(Debug)]
+use super::base_images::Given;
+use super::publishing::Publishing;
+use crate::commands::Context;
+
+/// Images of the store by name, and those that were found elsewhere for this build.
 pub(crate) struct StoreImages<'a> {
-    store: &'a Store,
-    threads: NonZeroUsize,
+    context: &'a Context,
+    /// The run image and the previous image.
+    given: Vec<Given>,
+    /// What the new image is called here.
+    names: Vec<ImageName>,
+    publishing: Option<Publishing>,
+    committed: Mutex<Option<Image>>,
 }
 
 impl<'a> StoreImages<'a> {
-    pub(crate) fn new(store: &'a Store) -> Self {
+    pub(crate) fn new(
+        context: &'a Context,
+        given: Vec<Given>,
+        names: Vec<ImageName>,
+        publishing: Option<Publishing>,
+    ) -> Self {
         Self {
-            store,
-            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            context,
+            given,
+            names,
+            publishing,
+            committed: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn publishing(&self) -> Option<&Publishing> {
+        self.publishing.as_ref()
+    }
+
+    /// The image that was made.
+    pub(crate) fn take_committed(&self) -> Option<Image> {
+        self.committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn store(&self) -> &'a Store {
+        &self.context.store
+    }
+
+    /// Gives the image its names here. Layers that are elsewhere are fetched: a name must not lead to half an image.
+    fn name(&self, image: &Image) -> Result<(), ImageError> {
+        for layer in image.layers() {
+            if matches!(layer.source, BlobSource::Remote(_))
+                && self
+                    .store()
+                    .blob(&layer.digest, layer.size)
+                    .map_err(ImageError::new)?
+                    .is_none()
+            {
+                self.context.take_in(layer).map_err(ImageError::new)?;
+            }
+        }
+        let documents = image.documents();
+        self.store()
+            .write_blob(&documents.config.bytes)
+            .map_err(ImageError::new)?;
+        let manifest = self
+            .store()
+            .write_blob(&documents.manifest.bytes)
+            .map_err(ImageError::new)?;
+        for name in &self.names {
+            let named = NamedImage {
+                name: name.to_string(),
+                manifest,
+            };
+            self.store().name_image(&named).map_err(ImageError::new)?;
+        }
+        Ok(())
     }
 }
 
@@ -37,11 +100,18 @@ fn manifest_of(store: &Store, reference: &str) -> Result<Option<BlobDigest>, Ima
 
 impl ImageStore for StoreImages<'_> {
     fn open(&self, name: &str) -> Result<Option<OpenedImage>, ImageError> {
-        let Some(manifest) = manifest_of(self.store, name)? else {
+        let given = self
+            .given
+            .iter()
+            .find(|given| given.name == name || given.image.reference == name);
+        if let Some(given) = given {
+            return Ok(Some(given.image.clone()));
+        }
+        let Some(manifest) = manifest_of(self.store(), name)? else {
             return Ok(None);
         };
         // One that is damaged is as good as none: its parts are made again.
-        let Ok(image) = oci_image::read_image(&self.store.blobs(), &manifest) else {
+        let Ok(image) = oci_image::read_image(&self.store().blobs(), &manifest) else {
             return Ok(None);
         };
         let plain = name.split('@').next().unwrap_or(name);
@@ -52,46 +122,35 @@ impl ImageStore for StoreImages<'_> {
     }
 
     fn layer(&self, diff_id: &DiffId) -> Result<Option<Layer>, ImageError> {
-        let Some(blob) = self.store.layer(diff_id).map_err(ImageError::new)? else {
-            return Ok(None);
-        };
-        let path = self
-            .store
-            .blob(&blob.digest, blob.size)
-            .map_err(ImageError::new)?;
-        Ok(path.map(|path| Layer::new(blob, BlobSource::File(path))))
+        self.context.stored_layer(diff_id).map_err(ImageError::new)
     }
 
     fn write_layer(&self, contents: &LayerContents<'_>) -> Result<Layer, ImageError> {
-        let mut writer = self.store.blob_writer().map_err(ImageError::new)?;
-        let compression = Compression::Gzip {
-            threads: self.threads,
-        };
-        let blob = write_layer(contents, &mut writer, compression).map_err(ImageError::new)?;
-        let path = writer.commit(&blob.digest).map_err(ImageError::new)?;
-        self.store.note_layer(&blob).map_err(ImageError::new)?;
-        Ok(Layer::new(blob, BlobSource::File(path)))
+        let layer = self
+            .context
+            .store_layer(contents)
+            .map_err(ImageError::new)?;
+        if let Some(publishing) = &self.publishing {
+            publishing.send(&layer);
+        }
+        Ok(layer)
     }
 
-    fn commit(&self, names: &[String], image: &Image) -> Result<CommittedImage, ImageError> {
-        let documents = image.documents();
-        self.store
-            .write_blob(&documents.config.bytes)
-            .map_err(ImageError::new)?;
-        let manifest = self
-            .store
-            .write_blob(&documents.manifest.bytes)
-            .map_err(ImageError::new)?;
-        for name in names {
-            let named = NamedImage {
-                name: name.clone(),
-                manifest,
-            };
-            self.store.name_image(&named).map_err(ImageError::new)?;
+    fn commit(&self, _: &[String], image: &Image) -> Result<CommittedImage, ImageError> {
+        if let Some(publishing) = &self.publishing {
+            publishing.publish(image).map_err(ImageError::new)?;
         }
+        if !self.names.is_empty() {
+            self.name(image)?;
+        }
+        *self
+            .committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(image.clone());
+        let manifest = image.documents().manifest;
         Ok(CommittedImage {
-            manifest,
-            manifest_size: documents.manifest.bytes.len() as u64,
+            manifest: manifest.digest,
+            manifest_size: manifest.bytes.len() as u64,
         })
     }
 }

@@ -14,13 +14,16 @@ use lifecycle::cache::{CachedLayer, LayerCache};
 use lifecycle::contents::{LayerSource, LayersView};
 use lifecycle::export::{Exported, Role};
 use lifecycle::images::ImageError;
-use oci_image::layer::LayerContents;
-use oci_image::{DiffId, Owner, Owners};
+use oci_image::layer::{LayerContents, TreeRules};
+use oci_image::{DiffId, Layer, Owner, Owners, TreePath};
 use store::apps::{AppCache, AppState};
 use store::overlay::{self, Change, LowerFiles};
 use store::{StagedTree, Store};
 
+use super::cache_image::CacheImage;
+use super::seconds;
 use super::workspace::{Overlays, Workspace};
+use crate::commands::Context;
 
 /// Whose the files of layers are in the image.
 pub(crate) const CNB_OWNER: Owner = Owner {
@@ -33,11 +36,13 @@ type Key = (BuildpackId, LayerName);
 /// One build's layers.
 #[derive(Debug)]
 pub(crate) struct StoreLayers<'a> {
+    context: &'a Context,
     store: &'a Store,
     workspace: &'a Workspace,
     app: &'a Path,
     /// In seconds since 1970.
     now: u64,
+    cache_image: Option<CacheImage>,
     state: Mutex<State>,
 }
 
@@ -47,16 +52,23 @@ struct State {
     restored: BTreeMap<Key, DiffId>,
     /// What a layer was found to be, once it was looked at.
     seen: BTreeMap<Key, LayerSource>,
-    kept: Vec<DiffId>,
+    kept: Vec<KeptLayer>,
+}
+
+/// A layer for the next build, and whose it is.
+#[derive(Debug)]
+struct KeptLayer {
+    key: Key,
+    diff_id: DiffId,
 }
 
 impl<'a> StoreLayers<'a> {
     pub(crate) fn new(
-        store: &'a Store,
+        context: &'a Context,
         workspace: &'a Workspace,
         app: &'a Path,
         cache: AppCache,
-        now: u64,
+        cache_image: Option<CacheImage>,
     ) -> Self {
         let state = State {
             cache,
@@ -65,10 +77,12 @@ impl<'a> StoreLayers<'a> {
             kept: Vec::new(),
         };
         Self {
-            store,
+            context,
+            store: &context.store,
             workspace,
             app,
-            now,
+            now: seconds(context.now),
+            cache_image,
             state: Mutex::new(state),
         }
     }
@@ -179,6 +193,62 @@ impl<'a> StoreLayers<'a> {
         }
     }
 
+    fn shared_layer(&self, diff_id: &DiffId) -> Option<Layer> {
+        self.cache_image.as_ref()?.layer(diff_id)
+    }
+
+    /// Makes the cache image what the cache is now.
+    fn share(
+        &self,
+        cache_image: &CacheImage,
+        kept: &[KeptLayer],
+        metadata: &CacheMetadata,
+    ) -> Result<(), ImageError> {
+        let mut layers: Vec<Layer> = Vec::new();
+        for layer in kept {
+            if layers.iter().all(|other| other.diff_id != layer.diff_id) {
+                layers.push(self.blob_of(cache_image, layer)?);
+            }
+        }
+        // The files of cached layers' SBOMs are written anew by every build of ours; nobody will look for them.
+        let metadata = CacheMetadata {
+            sbom: cnb_spec::labels::LayerSha::default(),
+            ..metadata.clone()
+        };
+        cache_image
+            .replace(layers, &metadata)
+            .map_err(ImageError::new)
+    }
+
+    /// A kept layer as a blob: it may be in the cache image or in the store already, else its tree becomes one.
+    fn blob_of(&self, cache_image: &CacheImage, kept: &KeptLayer) -> Result<Layer, ImageError> {
+        let KeptLayer { key, diff_id } = kept;
+        if let Some(layer) = cache_image.layer(diff_id) {
+            return Ok(layer);
+        }
+        if let Some(layer) = self
+            .context
+            .stored_layer(diff_id)
+            .map_err(ImageError::new)?
+        {
+            return Ok(layer);
+        }
+        let (buildpack, name) = key;
+        let tree = self.store.tree(diff_id).map_err(ImageError::new)?;
+        let tree =
+            tree.ok_or_else(|| ImageError::new(format!("the layer {buildpack}:{name} is gone")))?;
+        let at = Path::new("layers")
+            .join(buildpack.escaped())
+            .join(name.as_str());
+        let path = TreePath::from_path(&at).map_err(ImageError::new)?;
+        let contents = LayerContents::new().parents_of(&path, CNB_OWNER).tree(
+            tree.path.join(&at),
+            &path,
+            TreeRules::buildpack(CNB_OWNER),
+        );
+        self.context.store_layer(&contents).map_err(ImageError::new)
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,6 +269,10 @@ impl LayersView for StoreLayers<'_> {
 
 impl LayerCache for StoreLayers<'_> {
     fn metadata(&self) -> Result<CacheMetadata, ImageError> {
+        // The cache image is what all machines share; what this one has of its own is a copy of some of it, or older.
+        if let Some(shared) = self.cache_image.as_ref().and_then(CacheImage::metadata) {
+            return Ok(shared);
+        }
         let state = self.state();
         let metadata = state
             .cache
@@ -212,14 +286,15 @@ impl LayerCache for StoreLayers<'_> {
     }
 
     fn has(&self, diff_id: &DiffId) -> Result<bool, ImageError> {
-        self.store
-            .tree(diff_id)
-            .map(|tree| tree.is_some())
-            .map_err(ImageError::new)
+        let here = self.store.tree(diff_id).map_err(ImageError::new)?;
+        Ok(here.is_some() || self.shared_layer(diff_id).is_some())
     }
 
     fn restore(&self, layer: &CachedLayer<'_>, _layers_dir: &Path) -> Result<(), ImageError> {
         if let Some((buildpack, name)) = layer.layer {
+            if let Some(shared) = self.shared_layer(&layer.diff_id) {
+                self.context.tree(&shared).map_err(ImageError::new)?;
+            }
             self.state()
                 .restored
                 .insert((buildpack.clone(), name.clone()), layer.diff_id);
@@ -244,16 +319,23 @@ impl LayerCache for StoreLayers<'_> {
 
     fn reuse(&self, layer: &CachedLayer<'_>) -> Result<(), ImageError> {
         // The SBOM files of cached layers are written anew by every build of ours; they need no tree.
-        if layer.layer.is_some() {
-            self.state().kept.push(layer.diff_id);
+        if let Some((buildpack, name)) = layer.layer {
+            let key = (buildpack.clone(), name.clone());
+            let diff_id = layer.diff_id;
+            self.state().kept.push(KeptLayer { key, diff_id });
         }
         Ok(())
     }
 
     fn commit(&self, metadata: &CacheMetadata) -> Result<(), ImageError> {
         let mut state = self.state();
+        let mut kept = std::mem::take(&mut state.kept);
+        kept.sort_by(|a, b| a.key.cmp(&b.key));
+        if let Some(cache_image) = &self.cache_image {
+            self.share(cache_image, &kept, metadata)?;
+        }
         let metadata = serde_json::to_value(metadata).map_err(ImageError::new)?;
-        let layers = std::mem::take(&mut state.kept);
+        let layers = kept.iter().map(|layer| layer.diff_id).collect();
         let new = AppState {
             app: self.app.to_owned(),
             built: self.now,

@@ -20,8 +20,8 @@ use crate::failure::Failure;
 pub(crate) struct Workspace {
     scratch: Temporary,
     app_folder: PathBuf,
-    /// The build image's files.
-    base: PathBuf,
+    /// The build image's files, the lowest layer's first.
+    base: Vec<PathBuf>,
     /// Paths below the app folder that the build does not see.
     hidden: BTreeSet<PathBuf>,
     overlays: Overlays,
@@ -41,7 +41,7 @@ impl Workspace {
         scratch: Temporary,
         app_folder: &Path,
         selection: &Selection,
-        base: &Path,
+        base: &[PathBuf],
         overlays: Overlays,
     ) -> Result<Self, Failure> {
         let copied = selection.needs_copy || overlays == Overlays::Refused;
@@ -72,8 +72,8 @@ impl Workspace {
             fs::create_dir_all(self.folder(name))?;
         }
         if self.overlays == Overlays::Refused {
-            let base = std::slice::from_ref(&self.base);
-            sandbox::flatten(base, &self.folder("root")).map_err(io::Error::other)?;
+            sandbox::flatten(&self.base_uppermost_first(), &self.folder("root"))
+                .map_err(io::Error::other)?;
         }
         if self.copied {
             self.copy_app()
@@ -131,11 +131,15 @@ impl Workspace {
         self.scratch.path().join(name)
     }
 
+    fn base_uppermost_first(&self) -> Vec<PathBuf> {
+        self.base.iter().rev().cloned().collect()
+    }
+
     /// `/`: thrown away.
     pub(crate) fn root(&self) -> Root {
         match self.overlays {
             Overlays::Mounted => Root::Overlay(OverlayDirs {
-                lowers: vec![self.base.clone()],
+                lowers: self.base_uppermost_first(),
                 upper: self.folder("root"),
                 work: self.folder("root-work"),
             }),

@@ -1,5 +1,6 @@
 //! `exporter`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cnb_spec::analyzed::Analyzed;
@@ -165,6 +166,7 @@ fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, F
         default_process_type: settings.optional("process-type", "CNB_PROCESS_TYPE"),
         owner: Owner::new(uid, gid),
         created: source_date_epoch(settings),
+        labels: BTreeMap::new(),
         exec_env: settings.exec_env(),
         cache_time: if settings.yes("parallel", "CNB_PARALLEL_EXPORT") {
             CacheTime::Alongside

@@ -1,6 +1,6 @@
 //! The exporter as a library: with a view that knows what did not change, of which nothing is opened, and with a cache that cannot be written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
@@ -123,6 +123,7 @@ fn inputs(fixture: &Fixture, app: AppSource) -> ExportInputs {
         default_process_type: None,
         owner: Owner::new(1000, 1000),
         created: None,
+        labels: BTreeMap::new(),
         exec_env: "production".into(),
         cache_time: CacheTime::After,
     }
