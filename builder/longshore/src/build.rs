@@ -121,13 +121,14 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         total: started.elapsed(),
     };
     outputs::write(&request, &built, context)?;
-    metadata_file::write(&report)?;
+    metadata_file::write(&report, output)?;
     for published in &built.published {
         output.info(&format!("Published {published}"));
     }
+    let what = built.reference();
+    let name = what.split('@').next().unwrap_or(&what);
     output.info(&format!(
-        "Built {} in {:.1} s",
-        built.name,
+        "Built {name} in {:.1} s",
         started.elapsed().as_secs_f32()
     ));
     Ok(built)

@@ -44,9 +44,19 @@ pub(crate) struct Global {
     /// Print what is done in detail
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// What stderr is: lines for people (bars on a terminal, sections in CI logs), or a JSON object a line for programs
+    #[arg(long, global = true, value_name = "KIND", value_enum, default_value_t = ProgressKind::Plain)]
+    pub(crate) progress: ProgressKind,
     /// A PEM file of certificates to trust besides the system's (a company's proxy, a private mirror)
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+}
+
+/// For whom progress is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ProgressKind {
+    Plain,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

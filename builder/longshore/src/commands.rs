@@ -14,12 +14,13 @@ use sandbox::Helper;
 use store::{Store, Temporary};
 
 use crate::build::workspace::Overlays;
-use crate::cli::{CacheCommand, Cli, Command, StackCommand};
+use crate::ci_log::Sections;
+use crate::cli::{CacheCommand, Cli, Command, ProgressKind, StackCommand};
 use crate::embedded::{self, Unpacked};
 use crate::errors;
 use crate::failure::{Exit, Failure, chain};
 use crate::host::{Environment, Folders, Network};
-use crate::output::{Level, Output};
+use crate::output::{Audience, Level, Output};
 use crate::{build, cache, inspect, run, stack_images};
 
 /// What every command needs: where things are, what is trusted, how to speak.
@@ -138,13 +139,24 @@ pub(crate) fn main(arguments: Vec<OsString>, env: &Environment) -> ExitCode {
         (_, true) => Level::Verbose,
         _ => Level::Normal,
     };
-    let output = Output::new(level, env.get("NO_COLOR").is_some());
+    let audience = match (cli.global.progress, Sections::of(env)) {
+        (ProgressKind::Json, _) => Audience::Program,
+        (ProgressKind::Plain, Some(sections)) => Audience::Log(sections),
+        (ProgressKind::Plain, None) => Audience::People,
+    };
+    let output = Output::new(level, audience, env.get("NO_COLOR").is_some());
     let ended =
         context(&cli, env, output.clone()).and_then(|context| dispatch(&cli.command, &context));
-    ended.unwrap_or_else(|failure| {
-        output.error(&failure.to_string());
-        ExitCode::from(failure.exit as u8)
-    })
+    match ended {
+        Ok(code) => {
+            output.end_section();
+            code
+        }
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
 }
 
 fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {

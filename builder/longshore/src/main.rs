@@ -6,6 +6,7 @@ mod app;
 mod arguments;
 mod build;
 mod cache;
+mod ci_log;
 mod cli;
 mod commands;
 mod embedded;
@@ -23,6 +24,8 @@ mod stack_images;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
+
+use failure::{Exit, Failure};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -59,7 +62,7 @@ fn run_buildpack() -> ExitCode {
         .and_then(|folder| std::fs::read_to_string(Path::new(&folder).join("buildpack.toml")).ok())
         .and_then(|text| text.parse::<toml::Table>().ok())
         .and_then(|table| Some(table.get("buildpack")?.get("id")?.as_str()?.to_owned()));
-    let output = output::Output::new(output::Level::Normal, true);
+    let output = output::Output::new(output::Level::Normal, output::Audience::People, true);
     match id.and_then(|id| {
         embedded::BUILDPACKS
             .iter()
@@ -67,7 +70,8 @@ fn run_buildpack() -> ExitCode {
     }) {
         Some(buildpack) => (buildpack.run)(),
         None => {
-            output.error("[Error: No such buildpack]\nCNB_BUILDPACK_DIR names no folder with the buildpack.toml of a Longshore buildpack.");
+            let body = "CNB_BUILDPACK_DIR names no folder with the buildpack.toml of a Longshore buildpack.";
+            output.failure(&Failure::new(Exit::Other, "No such buildpack", body));
             ExitCode::FAILURE
         }
     }

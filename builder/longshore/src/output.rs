@@ -1,8 +1,13 @@
 //! The only code that prints. Stdout carries the result alone; people read stderr.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::ci_log::Sections;
+use crate::failure::Failure;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,22 +24,38 @@ pub(crate) enum Unit {
     Things,
 }
 
-/// Progress for people on stderr; results for programs on stdout.
+/// For whom stderr is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// People: lines, and bars on a terminal.
+    People,
+    /// People who read a CI system's log, which folds sections.
+    Log(Sections),
+    /// A program: one JSON object a line.
+    Program,
+}
+
+/// Progress for people or programs on stderr; results for programs on stdout.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     level: Level,
+    audience: Audience,
     colour: bool,
     terminal: bool,
+    /// The section that is open in a CI system's log.
+    section: Arc<Mutex<Option<String>>>,
 }
 
 impl Output {
     /// `no_colour` is the NO_COLOR convention: any value but an empty one.
-    pub(crate) fn new(level: Level, no_colour: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+    pub(crate) fn new(level: Level, audience: Audience, no_colour: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && audience != Audience::Program;
         Self {
             level,
+            audience,
             colour: terminal && !no_colour,
             terminal,
+            section: Arc::default(),
         }
     }
 
@@ -45,37 +66,67 @@ impl Output {
     /// A heading such as a phase's name.
     pub(crate) fn heading(&self, text: &str) {
         let bold = anstyle::Style::new().bold();
-        self.line(Level::Normal, &self.styled(bold, &format!("===> {text}")));
+        match self.audience {
+            Audience::People => {
+                self.line(Level::Normal, &self.styled(bold, &format!("===> {text}")));
+            }
+            Audience::Log(sections) if self.level >= Level::Normal => {
+                self.end_section();
+                self.line(Level::Normal, &sections.start(text, SystemTime::now()));
+                self.line(Level::Normal, &format!("===> {text}"));
+                *self.open_section() = Some(text.to_owned());
+            }
+            Audience::Log(_) => {}
+            Audience::Program => self.event(&json!({"event": "phase", "name": text})),
+        }
+    }
+
+    /// Closes what a CI system's log would fold, so that what comes next is seen.
+    pub(crate) fn end_section(&self) {
+        let open = self.open_section().take();
+        if let (Audience::Log(sections), Some(text)) = (self.audience, open) {
+            self.line(Level::Normal, &sections.end(&text, SystemTime::now()));
+        }
+    }
+
+    fn open_section(&self) -> MutexGuard<'_, Option<String>> {
+        self.section.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One line of progress.
     pub(crate) fn info(&self, text: &str) {
-        self.line(Level::Normal, text);
+        self.say(Level::Normal, "line", text, text);
     }
 
     /// One line that only `--verbose` shows.
     pub(crate) fn detail(&self, text: &str) {
-        self.line(Level::Verbose, text);
+        self.say(Level::Verbose, "detail", text, text);
     }
 
     /// Lines of a warning that somebody else worded.
     pub(crate) fn passed_on(&self, text: &str) {
-        self.line(Level::Quiet, text);
+        self.say(Level::Quiet, "warning", text, text);
     }
 
     /// Something the user should change or know, though the work goes on.
     pub(crate) fn warning(&self, text: &str) {
         let yellow = anstyle::AnsiColor::Yellow.on_default();
-        self.line(
-            Level::Quiet,
-            &self.styled(yellow, &format!("Warning: {text}")),
-        );
+        let shown = self.styled(yellow, &format!("Warning: {text}"));
+        self.say(Level::Quiet, "warning", text, &shown);
     }
 
     /// The error that ends the program.
-    pub(crate) fn error(&self, text: &str) {
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.end_section();
+        let Failure { exit, title, body } = failure;
+        if self.audience == Audience::Program {
+            let code = *exit as u8;
+            self.event(&json!({"event": "error", "title": title, "body": body, "exitCode": code}));
+            return;
+        }
         let red = anstyle::AnsiColor::Red.on_default();
-        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let text = failure.to_string();
+        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
         self.line(
             Level::Quiet,
             &format!("{}\n{rest}", self.styled(red, first)),
@@ -87,6 +138,13 @@ impl Output {
     pub(crate) fn result(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
         drop(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
+    }
+
+    /// What was built, for a program that embeds us: what `--metadata-file` writes.
+    pub(crate) fn built(&self, metadata: &Value) {
+        if self.audience == Audience::Program {
+            self.event(&json!({"event": "built", "metadata": metadata}));
+        }
     }
 
     /// The lifecycle's log, for phases that run in this program.
@@ -120,6 +178,32 @@ impl Output {
             .with_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
+    }
+
+    /// How far something is, for programs.
+    pub(crate) fn progress(&self, what: &str, unit: Unit, done: u64, total: u64) {
+        if self.audience == Audience::Program && self.level >= Level::Normal {
+            let unit = match unit {
+                Unit::Bytes => "bytes",
+                Unit::Things => "things",
+            };
+            let event = json!({"event": "progress", "what": what, "unit": unit, "done": done, "total": total});
+            self.event(&event);
+        }
+    }
+
+    fn say(&self, at: Level, event: &str, text: &str, shown: &str) {
+        if self.level < at {
+            return;
+        }
+        match self.audience {
+            Audience::Program => self.event(&json!({"event": event, "text": text.trim_end()})),
+            Audience::People | Audience::Log(_) => self.line(at, shown),
+        }
+    }
+
+    fn event(&self, event: &Value) {
+        self.line(Level::Quiet, &event.to_string());
     }
 
     fn styled(&self, style: anstyle::Style, text: &str) -> String {

@@ -8,17 +8,20 @@ use debian::mirror::MirrorSettings;
 use debian::release::Freshness;
 use fetch::{Client, Config};
 use indicatif::ProgressBar;
-use oci_image::write_layout;
+use oci_image::{Image, Reference, write_layout};
+use registry::{Push, Registry};
 use sandbox::Helper;
 use stack::{Event, LockUse, Origin, Stack, StackInputs};
 use url::Url;
 
+use crate::arguments;
 use crate::cli::{MirrorOptions, StackArgs};
 use crate::commands::Context;
 use crate::errors;
 use crate::failure::{Exit, Failure};
 use crate::inspect;
 use crate::output::{Output, Unit, size};
+use crate::registries;
 
 /// The default stack's images.
 #[derive(Debug)]
@@ -53,10 +56,15 @@ pub(crate) fn create(arguments: &StackArgs, context: &Context) -> Result<(), Fai
         .store
         .hold()
         .map_err(|error| errors::store(&error))?;
+    let publishing = arguments
+        .publish
+        .as_ref()
+        .map(|text| StackPublishing::prepare(text, &arguments.insecure, context))
+        .transpose()?;
     let stack = make(&arguments.dir, &arguments.mirrors, context)?;
     for (kind, image) in [("build", &stack.build), ("run", &stack.run)] {
+        let found = inspect::find(&image.name, context)?;
         if let Some(folder) = &arguments.output {
-            let found = inspect::find(&image.name, context)?;
             let name = image.name.parse().ok();
             write_layout(&folder.join(kind), &found.image, name.as_ref())
                 .map_err(|error| errors::storage_of(&error))?;
@@ -65,11 +73,56 @@ pub(crate) fn create(arguments: &StackArgs, context: &Context) -> Result<(), Fai
             "The {kind} image has {} compressed",
             size(image.layer.size)
         ));
-        context
-            .output
-            .result(&format!("{}@{}", image.name, image.manifest));
+        let reference = match &publishing {
+            Some(publishing) => publishing.publish(kind, &found.image)?,
+            None => format!("{}@{}", image.name, image.manifest),
+        };
+        context.output.result(&reference);
     }
     Ok(())
+}
+
+/// The two images of a stack on their way to a registry.
+struct StackPublishing {
+    registry: Registry,
+    reference: Reference,
+}
+
+impl StackPublishing {
+    /// Fails where pushing would not be allowed.
+    fn prepare(text: &str, insecure: &[String], context: &Context) -> Result<Self, Failure> {
+        let reference = arguments::tagged(registries::reference("--publish", text)?)?;
+        let registry = registries::connect(context, insecure)?;
+        let publishing = Self {
+            registry,
+            reference,
+        };
+        for kind in ["build", "run"] {
+            let target = publishing.target(kind)?;
+            let allowed = publishing.registry.check_push(&target);
+            allowed.map_err(|error| registries::failure(&error))?;
+        }
+        Ok(publishing)
+    }
+
+    /// `registry.example/base:1` -> `registry.example/base-run:1`
+    fn target(&self, kind: &str) -> Result<Reference, Failure> {
+        let repository = self.reference.in_registry();
+        let tag = self.reference.tag().unwrap_or("latest");
+        registries::reference("--publish", &format!("{repository}-{kind}:{tag}"))
+    }
+
+    fn publish(&self, kind: &str, image: &Image) -> Result<String, Failure> {
+        let target = self.target(kind)?;
+        let push = Push {
+            tags: std::slice::from_ref(&target),
+            mount_from: &[],
+            previous: None,
+        };
+        let pushed = self.registry.push_image(image, &push);
+        let report = pushed.map_err(|error| registries::failure(&error))?;
+        Ok(target.with_digest(report.digest).to_string())
+    }
 }
 
 /// `longshore stack lock`: resolves the packages and writes `stack.lock`.
@@ -278,6 +331,11 @@ impl Teller<'_> {
             *shown = Some((what, self.output.bar(what, unit, total)));
         }
         if let Some((_, bar)) = &*shown {
+            // A program does not want to hear of every piece: hundredths are enough.
+            let hundredth = |done: u64| done * 100 / total.max(1);
+            if hundredth(done) != hundredth(bar.position()) || done == total {
+                self.output.progress(what, unit, done, total);
+            }
             bar.set_position(done);
         }
     }

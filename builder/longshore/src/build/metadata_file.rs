@@ -23,6 +23,7 @@ use super::request::Request;
 use crate::errors;
 use crate::failure::Failure;
 use crate::inspect::Found;
+use crate::output::Output;
 
 /// What is reported.
 #[derive(Debug)]
@@ -44,11 +45,13 @@ const RECORDS: [(&str, &str); 4] = [
     ("hooks", "io.longshore.hooks"),
 ];
 
-pub(crate) fn write(report: &Report<'_>) -> Result<(), Failure> {
+pub(crate) fn write(report: &Report<'_>, output: &Output) -> Result<(), Failure> {
+    let metadata = describe(report);
+    output.built(&metadata);
     let Some(path) = &report.request.metadata_file else {
         return Ok(());
     };
-    let text = format!("{:#}\n", describe(report));
+    let text = format!("{metadata:#}\n");
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
