@@ -27,8 +27,9 @@ use crate::{
     words::{LONGEST_ERROR, Words},
 };
 
-/// A 401 is answered so often in one attempt: once because nothing was sent, once because what was sent had run out.
-const MOST_REFUSALS: u32 = 2;
+/// A 401 is answered so often in one attempt: because nothing was sent, because a token had run out, and because the one that
+/// another request fetched meanwhile had too.
+const MOST_REFUSALS: u32 = 3;
 
 /// A server that speaks TLS says so at once.
 const TLS_PROBE: Duration = Duration::from_secs(3);

@@ -76,13 +76,13 @@ fn publish(world: &World) -> Result<Image, RegistryError> {
 
 /// A registry without users that suddenly wants credentials has changed its mind, and a token server that refuses the password
 /// is not asked again: accounts are locked after a few wrong ones.
-fn passes(fault: Fault, options: &Options, line: &str) -> bool {
+pub(crate) fn passes(fault: Fault, options: &Options, line: &str) -> bool {
     let is_refusal = options.auth == Auth::None || line.contains(" /token");
     fault.passes() && !(fault == Fault::Expired && is_refusal)
 }
 
 /// Runs a case for every fault at every request, several at once.
-fn sweep(requests: usize, case: impl Fn(usize, Fault) + Sync) {
+pub(crate) fn sweep(requests: usize, case: impl Fn(usize, Fault) + Sync) {
     let next = AtomicUsize::new(0);
     let all = requests * Fault::ALL.len();
     thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn sweep(requests: usize, case: impl Fn(usize, Fault) + Sync) {
 }
 
 /// The request that went wrong.
-fn line(server: &TestRegistry, index: usize) -> String {
+pub(crate) fn line(server: &TestRegistry, index: usize) -> String {
     let own = server.log().into_iter().filter(|logged| !logged.elsewhere);
     own.map(|logged| logged.line())
         .nth(index)
@@ -112,7 +112,7 @@ fn line(server: &TestRegistry, index: usize) -> String {
 }
 
 /// What holds after every case.
-fn assert_well_behaved(
+pub(crate) fn assert_well_behaved(
     server: &TestRegistry,
     error: Option<&RegistryError>,
     begun: Instant,
