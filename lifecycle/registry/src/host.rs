@@ -109,3 +109,49 @@ impl Host {
             .is_ok_and(|own| own.origin() == url.origin())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_which_protocols_and_where() {
+        let insecure = ["old.test".to_owned(), "other.test:5000".to_owned()];
+        for (text, kind, url) in [
+            ("ubuntu", Kind::Secure, "https://registry-1.docker.io/v2/"),
+            ("r.test/a", Kind::Secure, "https://r.test/v2/"),
+            ("old.test:1/a", Kind::Insecure, "https://old.test:1/v2/"),
+            (
+                "other.test:5000/a",
+                Kind::Insecure,
+                "https://other.test:5000/v2/",
+            ),
+            ("other.test/a", Kind::Secure, "https://other.test/v2/"),
+            (
+                "localhost:5000/a",
+                Kind::Loopback,
+                "http://localhost:5000/v2/",
+            ),
+            ("127.1.2.3/a", Kind::Loopback, "http://127.1.2.3/v2/"),
+            ("[::1]:5000/a", Kind::Loopback, "http://[::1]:5000/v2/"),
+            ("[2001:db8::1]/a", Kind::Secure, "https://[2001:db8::1]/v2/"),
+        ] {
+            let host = Host::new(&text.parse().unwrap(), &insecure).unwrap();
+            assert_eq!(host.kind, kind, "{text}");
+            assert_eq!(host.url("/v2/").unwrap().as_str(), url);
+        }
+    }
+
+    #[test]
+    fn is_origin_of_is_strict() {
+        let host = Host::new(&"r.test:5000/a".parse().unwrap(), &[]).unwrap();
+        for (url, expected) in [
+            ("https://r.test:5000/v2/x", true),
+            ("http://r.test:5000/v2/x", false),
+            ("https://r.test/v2/x", false),
+            ("https://r.test.evil:5000/v2/x", false),
+        ] {
+            assert_eq!(host.is_origin_of(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
+}

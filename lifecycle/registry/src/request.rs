@@ -533,15 +533,10 @@ pub(crate) async fn within<T>(
 ) -> Result<T, Failure> {
     match tokio::time::timeout(budget.left(), attempt).await {
         Ok(done) => done,
-        Err(_) => Err(Failure::Final(RegistryError::GaveUp {
-            asked: call.asked(),
-            cause: format!(
-                "the time limit of {:.0} s is used up",
-                budget.total().as_secs_f64()
-            ),
-            attempts: 1,
-            elapsed: budget.elapsed(),
-        })),
+        Err(_) => Err(Failure::transient(
+            call.asked(),
+            "there was no answer in time",
+        )),
     }
 }
 

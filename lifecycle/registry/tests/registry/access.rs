@@ -36,7 +36,7 @@ fn secured(auth: Auth) -> TestRegistry {
 
 #[test]
 fn every_kind_of_login() {
-    let life = Duration::from_secs(300);
+    let life = Duration::from_mins(5);
     for (auth, login) in [
         (Auth::basic(), crate::fixture::login()),
         (Auth::token(life), crate::fixture::login()),
@@ -92,7 +92,7 @@ fn token_is_renewed_before_it_ends() {
     let server = secured(Auth::Token {
         user: "user".to_owned(),
         password: "secret".to_owned(),
-        life: Duration::from_secs(300),
+        life: Duration::from_mins(5),
         announced: Duration::from_secs(1),
     });
     let registry = client(&server);
@@ -112,7 +112,7 @@ fn token_is_renewed_before_it_ends() {
 
 #[test]
 fn token_that_ends_in_the_middle_is_renewed() {
-    let server = secured(Auth::token(Duration::from_secs(300)));
+    let server = secured(Auth::token(Duration::from_mins(5)));
     let registry = client(&server);
     let app = reference(&server, "app:1");
     registry.check_push(&app).expect("allowed");
@@ -128,7 +128,7 @@ fn wrong_credentials_say_where_they_were_looked_for() {
         path: folder.path().join("auth.json"),
         origin: "Podman's credentials".to_owned(),
     };
-    for auth in [Auth::basic(), Auth::token(Duration::from_secs(300))] {
+    for auth in [Auth::basic(), Auth::token(Duration::from_mins(5))] {
         let server = secured(auth);
         let none = Credentials::none()
             .with_cnb_registry_auth("{}")
@@ -171,7 +171,7 @@ fn wrong_credentials_say_where_they_were_looked_for() {
 
 #[test]
 fn credentials_stay_with_their_registry() {
-    for auth in [Auth::basic(), Auth::token(Duration::from_secs(300))] {
+    for auth in [Auth::basic(), Auth::token(Duration::from_mins(5))] {
         let server = secured(auth);
         let registry = client(&server);
         let app = reference(&server, "app:1");

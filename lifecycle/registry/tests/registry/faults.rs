@@ -63,15 +63,15 @@ fn quick(server: &TestRegistry) -> Registry {
 }
 
 /// What `longshore build --publish` does with a registry.
-fn publish(world: &World) -> Result<Image, RegistryError> {
+fn publish(world: &World) -> Result<(), RegistryError> {
     let registry = quick(&world.server);
     registry.check_push(&world.app)?;
     registry.image(&world.app, Platform::LINUX_AMD64)?;
     let run = registry.image(&world.run, Platform::LINUX_AMD64)?;
     let run = run.expect("an error, not a missing run image");
     let app = with_own_layers(run.image);
-    registry.push_image(&app, &push(&[world.app.clone()]))?;
-    Ok(app)
+    let tags = std::slice::from_ref(&world.app);
+    registry.push_image(&app, &push(tags)).map(drop)
 }
 
 /// A registry without users that suddenly wants credentials has changed its mind, and a token server that refuses the password
@@ -146,7 +146,6 @@ fn sweep_push(options: &Options) {
     let reference = world(options.clone());
     publish(&reference).expect("published");
     let requests = reference.server.requests();
-    println!("{requests} requests of a push");
     sweep(requests, |index, fault| {
         let case = format!("push, {fault:?} at request {index}");
         let world = world(options.clone());
@@ -156,25 +155,14 @@ fn sweep_push(options: &Options) {
         let line = line(&world.server, index);
         let case = format!("{case} ({line})");
         assert_well_behaved(&world.server, published.as_ref().err(), begun, &case);
-        match published {
-            Ok(app) => {
-                world.server.forget();
-                assert_stored(&world.server, "team/app", "1", &app);
-            }
-            Err(error) if passes(fault, options, &line) => panic!("{case}: {error}"),
-            // Never a tag that leads to half an image.
-            Err(_) => {
-                if let Some(digest) = world.server.tag("team/app", "1") {
-                    let base = image(1, &[5_000, 70_000]);
-                    let app = with_own_layers(base);
-                    assert_eq!(
-                        digest,
-                        app.documents().manifest.digest.to_string(),
-                        "{case}"
-                    );
-                    assert_stored(&world.server, "team/app", "1", &app);
-                }
-            }
+        if let Err(error) = &published {
+            assert!(!passes(fault, options, &line), "{case}: {error}");
+        }
+        world.server.forget();
+        // Never a tag that leads to half an image.
+        if published.is_ok() || world.server.tag("team/app", "1").is_some() {
+            let app = with_own_layers(image(1, &[5_000, 70_000]));
+            assert_stored(&world.server, "team/app", "1", &app);
         }
     });
 }
@@ -187,7 +175,7 @@ fn push_without_credentials() {
 #[test]
 fn push_with_tokens_to_a_registry_that_checks_nothing() {
     sweep_push(&Options {
-        auth: Auth::token(Duration::from_secs(300)),
+        auth: Auth::token(Duration::from_mins(5)),
         checks_manifests: false,
         says_digests: false,
         mounts: false,
@@ -206,7 +194,7 @@ fn push_with_a_password_over_tls() {
 
 #[test]
 fn pull() {
-    for auth in [Auth::None, Auth::token(Duration::from_secs(300))] {
+    for auth in [Auth::None, Auth::token(Duration::from_mins(5))] {
         let options = Options {
             auth,
             ..Options::default()
@@ -228,7 +216,6 @@ fn pull() {
             contents(&image(1, &[5_000, 70_000])).expect("read")
         );
         let requests = well.server.requests();
-        println!("{requests} requests of a pull");
         sweep(requests, |index, fault| {
             let case = format!("pull, {fault:?} at request {index}");
             let world = world(options.clone());
@@ -263,7 +250,7 @@ fn a_server_that_never_recovers_ends_in_time() {
         let begun = Instant::now();
         let app = with_own_layers(image(1, &[10]));
         let error = registry
-            .push_image(&app, &push(&[world.app.clone()]))
+            .push_image(&app, &push(std::slice::from_ref(&world.app)))
             .expect_err("nothing works");
         assert_well_behaved(&world.server, Some(&error), begun, &format!("{fault:?}"));
         assert!(begun.elapsed() < Duration::from_secs(10), "{fault:?}");

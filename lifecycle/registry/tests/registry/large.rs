@@ -36,7 +36,7 @@ fn large() -> Image {
 fn small_bodies() -> Options {
     Options {
         largest_body: CHUNK as usize,
-        auth: Auth::token(Duration::from_secs(300)),
+        auth: Auth::token(Duration::from_mins(5)),
         ..Options::default()
     }
 }

@@ -19,7 +19,7 @@ fn attached_is_listed_with_and_without_the_api() {
         let tag = reference(&server, "app:1");
         let app = image(1, &[10]);
         let push = Push {
-            tags: &[tag.clone()],
+            tags: std::slice::from_ref(&tag),
             mount_from: &[],
             previous: None,
         };
