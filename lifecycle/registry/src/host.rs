@@ -1,7 +1,7 @@
 //! One registry: its address, whether it speaks https, and what was learned of it so far.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Host {
     pub(crate) auth: Auth,
     /// Uploads that were opened to see whether pushing is allowed, by repository; the next blob uses one.
     pub(crate) sessions: Mutex<BTreeMap<String, Vec<Url>>>,
+    /// Repositories in which an image was seen: what is pushed there may be there.
+    inhabited: Mutex<BTreeSet<String>>,
 }
 
 /// Which protocols may be spoken.
@@ -61,6 +63,7 @@ impl Host {
             protocol: Mutex::new(Some(Protocol::Https)),
             auth: Auth::default(),
             sessions: Mutex::default(),
+            inhabited: Mutex::default(),
             registry,
         };
         let url = host.url_with(Protocol::Https, "/v2/")?;
@@ -83,6 +86,24 @@ impl Host {
 
     pub(crate) fn settle(&self, protocol: Protocol) {
         *self.protocol.lock().unwrap_or_else(PoisonError::into_inner) = Some(protocol);
+    }
+
+    /// An image was seen in this repository.
+    pub(crate) fn has_image_in(&self, repository: &str) {
+        let mut inhabited = self
+            .inhabited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        inhabited.insert(repository.to_owned());
+    }
+
+    /// Was an image seen in this repository?
+    pub(crate) fn is_inhabited(&self, repository: &str) -> bool {
+        let inhabited = self
+            .inhabited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        inhabited.contains(repository)
     }
 
     /// The address of a path of the API, with what is known or supposed of the protocol.

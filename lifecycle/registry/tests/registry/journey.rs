@@ -195,6 +195,31 @@ fn https_with_an_authority_of_its_own() {
     }
 }
 
+#[test]
+fn small_layers_of_an_image_that_was_seen_are_not_sent_again() {
+    let server = TestRegistry::start();
+    let old = image(1, &[10, 20]);
+    let tag = reference(&server, "app:1");
+    let tags = std::slice::from_ref(&tag);
+    client(&server)
+        .push_image(&old, &push_all(tags))
+        .expect("pushed");
+    let registry = client(&server);
+    registry.image(&tag, Platform::LINUX_AMD64).expect("pulled");
+    server.forget();
+    let new = old.with_layer(layer(noise(9, 30)), History::default());
+    let report = registry.push_image(&new, &push_all(tags)).expect("pushed");
+    assert_eq!(
+        report.layers,
+        [
+            Outcome::Existed,
+            Outcome::Existed,
+            Outcome::Uploaded { bytes: 30 }
+        ]
+    );
+    assert_stored(&server, "app", "1", &new);
+}
+
 /// 0.0.0.0 leads to this machine too, but does not say so.
 #[test]
 fn plain_http_elsewhere_only_if_allowed() {
