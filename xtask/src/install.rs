@@ -11,6 +11,7 @@ const LAUNCHER_TARGET: &str = "x86_64-unknown-linux-musl";
 const TEST_TOOLS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
+    ("docker-registry", "docker-registry"),
     ("podman", "podman"),
     ("runc", "runc"),
     ("skopeo", "skopeo"),

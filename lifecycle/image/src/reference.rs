@@ -436,6 +436,22 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn from_str_round_trip(text in "([a-z0-9.:\\[\\]-]{0,12}/)?[a-zA-Z0-9._/é-]{0,12}(:[a-zA-Z0-9._-]{0,6})?") {
+            match text.parse::<Reference>() {
+                Ok(reference) => {
+                    let again: Reference = reference.to_string().parse().unwrap();
+                    proptest::prop_assert_eq!(again.to_string(), reference.to_string());
+                }
+                Err(error) => {
+                    let at = text.chars().nth(error.column - 1);
+                    proptest::prop_assert_eq!(at, error.found);
+                }
+            }
+        }
+    }
+
     #[test]
     fn is_beside_ignores_tags() {
         let parse = |text: &str| text.parse::<Reference>().unwrap();

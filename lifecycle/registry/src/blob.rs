@@ -79,7 +79,9 @@ impl Inner {
         ask_first: bool,
     ) -> Result<Outcome, RegistryError> {
         let mut tries = Tries::new(&self.http.retry);
-        let mut ask = ask_first || blob.size > self.ask_first_from;
+        let mut ask = ask_first
+            || blob.size > self.ask_first_from
+            || to.host.is_inhabited(&to.access.repository);
         let mut done = Outcome::Existed;
         loop {
             if ask {

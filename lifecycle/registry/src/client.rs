@@ -41,7 +41,8 @@ pub struct Settings {
     pub parallel_uploads: usize,
     /// A blob that is larger is sent in pieces of this size after its upload broke off.
     pub chunk_size: u64,
-    /// A blob that is not larger is sent without asking whether it is there: asking would take as long.
+    /// A blob that is not larger is sent without asking whether it is there, which would take as long; unless an image was seen in
+    /// the repository: then it probably is.
     pub ask_first_from: u64,
 }
 

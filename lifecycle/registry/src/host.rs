@@ -1,7 +1,7 @@
 //! One registry: its address, whether it speaks https, and what was learned of it so far.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Host {
     pub(crate) auth: Auth,
     /// Uploads that were opened to see whether pushing is allowed, by repository; the next blob uses one.
     pub(crate) sessions: Mutex<BTreeMap<String, Vec<Url>>>,
+    /// Repositories in which an image was seen: what is pushed there may be there.
+    inhabited: Mutex<BTreeSet<String>>,
 }
 
 /// Which protocols may be spoken.
@@ -61,6 +63,7 @@ impl Host {
             protocol: Mutex::new(Some(Protocol::Https)),
             auth: Auth::default(),
             sessions: Mutex::default(),
+            inhabited: Mutex::default(),
             registry,
         };
         let url = host.url_with(Protocol::Https, "/v2/")?;
@@ -85,6 +88,24 @@ impl Host {
         *self.protocol.lock().unwrap_or_else(PoisonError::into_inner) = Some(protocol);
     }
 
+    /// An image was seen in this repository.
+    pub(crate) fn has_image_in(&self, repository: &str) {
+        let mut inhabited = self
+            .inhabited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        inhabited.insert(repository.to_owned());
+    }
+
+    /// Was an image seen in this repository?
+    pub(crate) fn is_inhabited(&self, repository: &str) -> bool {
+        let inhabited = self
+            .inhabited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        inhabited.contains(repository)
+    }
+
     /// The address of a path of the API, with what is known or supposed of the protocol.
     pub(crate) fn url(&self, path: &str) -> Result<Url, RegistryError> {
         let supposed = match self.kind {
@@ -107,5 +128,51 @@ impl Host {
     pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
         self.url("/v2/")
             .is_ok_and(|own| own.origin() == url.origin())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_which_protocols_and_where() {
+        let insecure = ["old.test".to_owned(), "other.test:5000".to_owned()];
+        for (text, kind, url) in [
+            ("ubuntu", Kind::Secure, "https://registry-1.docker.io/v2/"),
+            ("r.test/a", Kind::Secure, "https://r.test/v2/"),
+            ("old.test:1/a", Kind::Insecure, "https://old.test:1/v2/"),
+            (
+                "other.test:5000/a",
+                Kind::Insecure,
+                "https://other.test:5000/v2/",
+            ),
+            ("other.test/a", Kind::Secure, "https://other.test/v2/"),
+            (
+                "localhost:5000/a",
+                Kind::Loopback,
+                "http://localhost:5000/v2/",
+            ),
+            ("127.1.2.3/a", Kind::Loopback, "http://127.1.2.3/v2/"),
+            ("[::1]:5000/a", Kind::Loopback, "http://[::1]:5000/v2/"),
+            ("[2001:db8::1]/a", Kind::Secure, "https://[2001:db8::1]/v2/"),
+        ] {
+            let host = Host::new(&text.parse().unwrap(), &insecure).unwrap();
+            assert_eq!(host.kind, kind, "{text}");
+            assert_eq!(host.url("/v2/").unwrap().as_str(), url);
+        }
+    }
+
+    #[test]
+    fn is_origin_of_is_strict() {
+        let host = Host::new(&"r.test:5000/a".parse().unwrap(), &[]).unwrap();
+        for (url, expected) in [
+            ("https://r.test:5000/v2/x", true),
+            ("http://r.test:5000/v2/x", false),
+            ("https://r.test/v2/x", false),
+            ("https://r.test.evil:5000/v2/x", false),
+        ] {
+            assert_eq!(host.is_origin_of(&url.parse().unwrap()), expected, "{url}");
+        }
     }
 }

@@ -63,8 +63,13 @@ impl Http {
     ) -> Result<Option<Fetched>, RegistryError> {
         let call = manifest_call(host, access, Method::GET, &reference.identifier());
         let expected = reference.digest().copied();
-        self.ask(&call, budget, |reply| fetched(host, expected, reply))
-            .await
+        let found = self
+            .ask(&call, budget, |reply| fetched(host, expected, reply))
+            .await?;
+        if found.is_some() {
+            host.has_image_in(&access.repository);
+        }
+        Ok(found)
     }
 }
 

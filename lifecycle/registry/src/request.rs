@@ -27,8 +27,9 @@ use crate::{
     words::{LONGEST_ERROR, Words},
 };
 
-/// A 401 is answered so often in one attempt: once because nothing was sent, once because what was sent had run out.
-const MOST_REFUSALS: u32 = 2;
+/// A 401 is answered so often in one attempt: because nothing was sent, because a token had run out, and because the one that
+/// another request fetched meanwhile had too.
+const MOST_REFUSALS: u32 = 3;
 
 /// A server that speaks TLS says so at once.
 const TLS_PROBE: Duration = Duration::from_secs(3);
@@ -532,15 +533,10 @@ pub(crate) async fn within<T>(
 ) -> Result<T, Failure> {
     match tokio::time::timeout(budget.left(), attempt).await {
         Ok(done) => done,
-        Err(_) => Err(Failure::Final(RegistryError::GaveUp {
-            asked: call.asked(),
-            cause: format!(
-                "the time limit of {:.0} s is used up",
-                budget.total().as_secs_f64()
-            ),
-            attempts: 1,
-            elapsed: budget.elapsed(),
-        })),
+        Err(_) => Err(Failure::transient(
+            call.asked(),
+            "there was no answer in time",
+        )),
     }
 }
 

@@ -41,10 +41,11 @@ impl Scopes {
 
     /// And what the registry asked for in its own words.
     pub(crate) fn and_as_written(mut self, scopes: &str) -> Self {
-        let mine = self.texts();
-        let new = scopes.split(' ').filter(|scope| !scope.is_empty());
-        self.other
-            .extend(new.map(str::to_owned).filter(|scope| !mine.contains(scope)));
+        for scope in scopes.split(' ').filter(|scope| !scope.is_empty()) {
+            if !self.includes(scope) {
+                self.other.insert(scope.to_owned());
+            }
+        }
         self
     }
 
@@ -75,18 +76,24 @@ impl Scopes {
 
     /// Would a token for these do for the others?
     pub(crate) fn cover(&self, needed: &Self) -> bool {
-        let mine = self.texts();
-        let reads = |name: &String| {
-            self.read.contains(name)
-                || self.write.as_ref() == Some(name)
-                || mine.contains(&format!("repository:{name}:pull,push"))
+        needed.texts().iter().all(|scope| self.includes(scope))
+    }
+
+    /// `repository:a:pull` is in `repository:a:pull,push`, and so is `push,pull`.
+    fn includes(&self, scope: &str) -> bool {
+        let split = |scope: &str| {
+            let (name, actions) = scope.rsplit_once(':')?;
+            let actions: BTreeSet<String> = actions.split(',').map(str::to_owned).collect();
+            Some((name.to_owned(), actions))
         };
-        needed.read.iter().all(reads)
-            && needed
-                .write
+        let texts = self.texts();
+        match split(scope) {
+            Some((name, actions)) => texts
                 .iter()
-                .all(|name| mine.contains(&format!("repository:{name}:pull,push")))
-            && needed.other.iter().all(|scope| mine.contains(scope))
+                .filter_map(|text| split(text))
+                .any(|(mine, may)| mine == name && actions.is_subset(&may)),
+            None => texts.iter().any(|text| text == scope),
+        }
     }
 
     /// Each as it is sent.
@@ -120,6 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn and_as_written_adds_only_what_is_new() {
+        let scopes = Scopes::of("a", Right::Push)
+            .and_as_written("repository:a:pull repository:a:push,pull registry:catalog:*");
+        assert_eq!(
+            scopes.texts(),
+            ["repository:a:pull,push", "registry:catalog:*"]
+        );
+    }
+
+    #[test]
     fn cover_push_includes_pull() {
         let push = Scopes::of("a", Right::Push).and_pull("b");
         for (needed, covered) in [
@@ -128,6 +145,10 @@ mod tests {
             (Scopes::of("b", Right::Pull), true),
             (Scopes::of("b", Right::Push), false),
             (Scopes::of("c", Right::Pull), false),
+            (
+                Scopes::of("a", Right::Pull).and_as_written("repository:a:push,pull"),
+                true,
+            ),
             (
                 Scopes::of("a", Right::Pull).and_as_written("registry:catalog:*"),
                 false,

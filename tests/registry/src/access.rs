@@ -27,6 +27,8 @@ pub enum Auth {
         password: String,
         /// How long a token lives.
         life: Duration,
+        /// How long it is said to live.
+        announced: Duration,
     },
 }
 
@@ -45,6 +47,7 @@ impl Auth {
             user: "user".to_owned(),
             password: "secret".to_owned(),
             life,
+            announced: life,
         }
     }
 
@@ -83,6 +86,7 @@ impl Auth {
             user,
             password,
             life,
+            announced,
         } = self
         else {
             return Answer::new(404);
@@ -112,7 +116,7 @@ impl Auth {
         store
             .tokens
             .insert(token.clone(), (scopes, Instant::now() + *life));
-        let body = serde_json::json!({"token": token, "expires_in": life.as_secs()});
+        let body = serde_json::json!({"token": token, "expires_in": announced.as_secs()});
         Answer::new(200).body(body.to_string().into_bytes())
     }
 }

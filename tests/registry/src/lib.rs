@@ -175,11 +175,16 @@ impl TestRegistry {
 
     /// Forgets what was asked, the faults, and all tokens; what is stored stays.
     pub fn forget(&self) {
+        self.forget_log();
+        self.expire_tokens();
+    }
+
+    /// Forgets what was asked, and the faults.
+    pub fn forget_log(&self) {
         let mut state = self.shared.state();
         state.log.clear();
         state.faults.clear();
         state.requests = 0;
-        state.store.tokens.clear();
     }
 
     /// Ends the life of every token.

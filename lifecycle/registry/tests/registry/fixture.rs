@@ -51,9 +51,12 @@ pub(crate) fn reference(server: &TestRegistry, name: &str) -> Reference {
         .expect("a reference")
 }
 
+/// By seed and length.
+type Noises = BTreeMap<(u64, usize), Arc<[u8]>>;
+
 /// Bytes that look like nothing else. Made once: the sweep needs the same ones a thousand times.
 pub(crate) fn noise(seed: u64, length: usize) -> Arc<[u8]> {
-    static MADE: Mutex<BTreeMap<(u64, usize), Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+    static MADE: Mutex<Noises> = Mutex::new(BTreeMap::new());
     let mut made = MADE.lock().expect("nobody panics meanwhile");
     Arc::clone(
         made.entry((seed, length))

@@ -6,7 +6,7 @@ use test_registry::{Auth, Options, TestRegistry};
 
 use crate::fixture::{assert_stored, client, contents, image, layer, noise, reference, settings};
 
-fn push_all<'a>(tags: &'a [Reference]) -> Push<'a> {
+fn push_all(tags: &[Reference]) -> Push<'_> {
     Push {
         tags,
         mount_from: &[],
@@ -20,7 +20,7 @@ fn push_then_pull_gives_the_same() {
     let image = image(1, &[10, 100_000, 3_000_000]);
     let tag = reference(&server, "team/app:1");
     let report = client(&server)
-        .push_image(&image, &push_all(&[tag.clone()]))
+        .push_image(&image, &push_all(std::slice::from_ref(&tag)))
         .expect("pushed");
     assert_stored(&server, "team/app", "1", &image);
     assert_eq!(
@@ -93,13 +93,13 @@ fn layers_of_another_repository_are_mounted_not_sent() {
     for mounts in [true, false] {
         let server = TestRegistry::with(Options {
             mounts,
-            auth: Auth::token(std::time::Duration::from_secs(300)),
+            auth: Auth::token(std::time::Duration::from_mins(5)),
             ..Options::default()
         });
         let base = image(1, &[70_000, 80_000]);
         let base_tag = reference(&server, "base:1");
         client(&server)
-            .push_image(&base, &push_all(&[base_tag.clone()]))
+            .push_image(&base, &push_all(std::slice::from_ref(&base_tag)))
             .expect("pushed");
         server.forget();
 
@@ -196,9 +196,73 @@ fn https_with_an_authority_of_its_own() {
 }
 
 #[test]
+fn small_layers_of_an_image_that_was_seen_are_not_sent_again() {
+    let server = TestRegistry::start();
+    let old = image(1, &[10, 20]);
+    let tag = reference(&server, "app:1");
+    let tags = std::slice::from_ref(&tag);
+    client(&server)
+        .push_image(&old, &push_all(tags))
+        .expect("pushed");
+    let registry = client(&server);
+    registry.image(&tag, Platform::LINUX_AMD64).expect("pulled");
+    server.forget();
+    let new = old.with_layer(layer(noise(9, 30)), History::default());
+    let report = registry.push_image(&new, &push_all(tags)).expect("pushed");
+    assert_eq!(
+        report.layers,
+        [
+            Outcome::Existed,
+            Outcome::Existed,
+            Outcome::Uploaded { bytes: 30 }
+        ]
+    );
+    assert_stored(&server, "app", "1", &new);
+}
+
+/// 0.0.0.0 leads to this machine too, but does not say so.
+#[test]
+fn plain_http_elsewhere_only_if_allowed() {
+    let image = image(1, &[10]);
+    for (tls, allowed) in [(false, true), (true, true), (false, false)] {
+        let server = TestRegistry::with(Options {
+            tls,
+            ..Options::default()
+        });
+        let host = server.host().replace("127.0.0.1", "0.0.0.0");
+        let registry = Registry::new(registry::Settings {
+            insecure: if allowed {
+                vec![host.clone()]
+            } else {
+                Vec::new()
+            },
+            ..settings(&server)
+        })
+        .expect("a client");
+        let tag: Reference = format!("{host}/app:1").parse().expect("a reference");
+        let pushed = registry.push_image(&image, &push_all(&[tag]));
+        match (tls, allowed) {
+            (false, true) => assert!(pushed.is_ok(), "{pushed:?}"),
+            // What speaks TLS has to have the right certificate; there is no way back to plain http.
+            (true, _) => assert!(
+                matches!(
+                    pushed,
+                    Err(registry::RegistryError::InvalidCertificate { .. })
+                ),
+                "{pushed:?}"
+            ),
+            (false, false) => {
+                assert!(pushed.is_err());
+                assert_eq!(server.requests(), 0);
+            }
+        }
+    }
+}
+
+#[test]
 fn several_threads_share_a_handle() {
     let server = TestRegistry::with(Options {
-        auth: Auth::token(std::time::Duration::from_secs(300)),
+        auth: Auth::token(std::time::Duration::from_mins(5)),
         ..Options::default()
     });
     let registry = client(&server);

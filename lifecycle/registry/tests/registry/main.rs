@@ -6,4 +6,5 @@ mod faults;
 mod fixture;
 mod journey;
 mod large;
+mod real;
 mod referrers;
