@@ -14,6 +14,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("podman", "podman"),
     ("runc", "runc"),
+    ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
     ("redis-server", "redis-server"),

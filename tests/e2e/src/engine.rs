@@ -123,6 +123,45 @@ impl Engine {
         name.expect("`load` says what it loaded").to_owned()
     }
 
+    /// Pulls an image from a registry on loopback, over plain HTTP.
+    pub fn pull(&self, image: &str) {
+        let mut words = vec!["pull"];
+        // Docker needs no word for loopback addresses.
+        if self.base[0].ends_with("podman") {
+            words.push("--tls-verify=false");
+        }
+        words.push(image);
+        let said = self.command(&words).output().expect("the engine starts");
+        assert!(
+            said.status.success(),
+            "pull failed: {}",
+            String::from_utf8_lossy(&said.stderr)
+        );
+    }
+
+    /// Runs a command in an image through an entrypoint, to its end; gives what it printed.
+    pub fn run(&self, image: &str, entrypoint: &str, command: &[&str]) -> String {
+        let mut words = vec![
+            "run",
+            "--rm",
+            "--network",
+            "host",
+            "--entrypoint",
+            entrypoint,
+        ];
+        words.extend(self.run.iter().map(String::as_str));
+        words.push(image);
+        words.extend(command);
+        let said = self.command(&words).output().expect("the engine starts");
+        let stdout = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(
+            said.status.success(),
+            "run failed: {stdout}{}",
+            String::from_utf8_lossy(&said.stderr)
+        );
+        stdout
+    }
+
     /// `run`s an image on the host's network.
     pub fn start(&self, options: &[&str], image: &str, command: &[&str]) -> Running {
         let mut words = vec!["run", "--rm", "--network", "host"];

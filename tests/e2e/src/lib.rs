@@ -14,6 +14,7 @@ pub mod page;
 pub mod program;
 pub mod proxy;
 pub mod redis;
+pub mod registry;
 pub mod running;
 pub mod server;
 pub mod standalone;

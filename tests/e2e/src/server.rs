@@ -195,8 +195,43 @@ fn serve(
     stream.flush()
 }
 
-/// A made-up authority (as PEM) and a server's certificate signed by it.
+/// A made-up authority and a server's certificate signed by it, as PEM files.
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// The authority to trust.
+    pub authority: String,
+    /// The certificate for `localhost` and 127.0.0.1.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// For servers that read files.
+pub fn certificate_files() -> CertificateFiles {
+    let (authority, certificate, key) = make_certificate();
+    CertificateFiles {
+        authority,
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+/// For our own server.
 fn certificate() -> (String, Arc<ServerConfig>) {
+    let (authority, certificate, key) = make_certificate();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], secret)
+        .expect("key and certificate belong together");
+    (authority, Arc::new(config))
+}
+
+/// A made-up authority (as PEM) and a server's certificate signed by it.
+fn make_certificate() -> (String, rcgen::Certificate, rcgen::KeyPair) {
     let authority_key = rcgen::KeyPair::generate().expect("a key");
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("no names to be wrong");
     parameters
@@ -218,14 +253,5 @@ fn certificate() -> (String, Arc<ServerConfig>) {
     let mut parameters = rcgen::CertificateParams::new(names).expect("valid names");
     parameters.use_authority_key_identifier_extension = true;
     let certificate = parameters.signed_by(&key, &issuer).expect("a certificate");
-
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring knows TLS 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], secret)
-        .expect("key and certificate belong together");
-    (authority.pem(), Arc::new(config))
+    (authority.pem(), certificate, key)
 }

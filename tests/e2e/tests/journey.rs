@@ -13,6 +13,7 @@ mod mirrors;
 mod newcomer;
 mod phases_by_hand;
 mod proxies;
+mod publish;
 mod resolution;
 mod reuse;
 mod signals;

@@ -4,7 +4,6 @@
 mod breaking;
 mod certificate;
 mod program;
-mod skip;
 mod token_server;
 
 use std::process::Command;
@@ -101,7 +100,7 @@ fn plain() {
     let registry = client("", &server.host(), false);
     round_trip(&server, &registry);
 
-    let Some(skopeo) = skip::tool("skopeo") else {
+    let Some(skopeo) = test_skip::tool("skopeo") else {
         return;
     };
     let out = server.folder().join("copied");

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{certificate::Certificate, skip};
+use super::certificate::Certificate;
 
 pub(super) struct DockerRegistry {
     child: Child,
@@ -33,7 +33,7 @@ impl DockerRegistry {
     }
 
     fn run(http: &str, settings: &str) -> Option<Self> {
-        let program = skip::tool("docker-registry")?;
+        let program = test_skip::tool("docker-registry")?;
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let config = folder.path().join("config.yml");

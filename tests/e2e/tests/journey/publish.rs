@@ -1,0 +1,436 @@
+//! From an app folder to a real registry, and on from there on another machine.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use e2e::app::App;
+use e2e::engine::Engine;
+use e2e::home::Home;
+use e2e::program::{Longshore, Said};
+use e2e::registry::{Kind, LOGIN, Registry};
+use e2e::skip;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const USAGE: i32 = 2;
+const CREDENTIALS: i32 = 62;
+const REGISTRY: i32 = 63;
+
+/// Base images in the registry, as an operator puts them there; gives their names.
+fn publish_stack(longshore: &Longshore, registry: &Registry) -> (String, String) {
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
+    let name = format!("{}/base/trixie:13", registry.host());
+    let said = longshore.run(&[
+        "stack",
+        "create",
+        stack.to_str().unwrap(),
+        "--publish",
+        &name,
+    ]);
+    said.assert_code(0);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", said.stdout);
+    let base = format!("{}/base/trixie", registry.host());
+    assert!(
+        lines[0].starts_with(&format!("{base}-build@sha256:")),
+        "{lines:?}"
+    );
+    (format!("{base}-build:13"), format!("{base}-run:13"))
+}
+
+fn metadata(folder: &TempDir) -> Value {
+    serde_json::from_slice(&fs::read(folder.path().join("build.json")).unwrap()).unwrap()
+}
+
+/// The roles of the layers that were sent.
+fn sent(metadata: &Value) -> Vec<String> {
+    let layers = metadata["layers"].as_array().unwrap().iter();
+    layers
+        .filter(|layer| layer["bytesSent"].as_u64().unwrap() > 0)
+        .map(|layer| layer["role"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn publish_rebuild_and_another_machine() {
+    let Some(registry) = Registry::start(Kind::Open) else {
+        return;
+    };
+    let longshore = Longshore::copied();
+    let (build_image, run_image) = publish_stack(&longshore, &registry);
+    let app = App::copy_of("dash-minimal");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("build.json");
+    let (tag, cache) = (
+        format!("{}/team/app:v1", registry.host()),
+        format!("{}/team/app:cache", registry.host()),
+    );
+    let words = [
+        "--publish",
+        &tag,
+        "--cache-image",
+        &cache,
+        "--run-image",
+        &run_image,
+        "--metadata-file",
+        file.to_str().unwrap(),
+    ];
+    let before = registry.requests();
+    let first = longshore.build(app.path(), &words);
+    let digest = first.digest().to_owned();
+    assert_eq!(
+        first.reference(),
+        format!("{}/team/app@{digest}", registry.host())
+    );
+    let requests = registry.requests() - before;
+    assert!(
+        requests <= 90,
+        "{requests} requests for an image and its cache"
+    );
+    assert!(sent(&metadata(&folder)).contains(&"longshore/deps:environment".to_owned()));
+
+    // Nothing changed: nothing is sent.
+    assert_eq!(longshore.build(app.path(), &words).digest(), digest);
+    assert_eq!(sent(&metadata(&folder)), Vec::<String>::new());
+
+    // One file changed: only its layer, and what names it.
+    app.append("app.py", "\n# A remark.\n");
+    assert_ne!(longshore.build(app.path(), &words).digest(), digest);
+    assert_eq!(sent(&metadata(&folder)), ["app:1"]);
+    app.replace("app.py", "\n# A remark.\n", "");
+
+    // Another machine has nothing but the registry.
+    let elsewhere =
+        Longshore::at(Home::empty()).with("LONGSHORE_DEBIAN_MIRROR", "http://127.0.0.1:9/debian");
+    let said = elsewhere.build(
+        app.path(),
+        &[&words[..], &["--build-image", &build_image]].concat(),
+    );
+    assert_eq!(said.digest(), digest);
+    assert_eq!(sent(&metadata(&folder)), Vec::<String>::new());
+    said.assert_says(&[
+        "Environment: reused from the last build",
+        "Reusing layer 'longshore/deps:environment'",
+    ]);
+
+    others_get_the_same(&registry, &tag, &digest);
+}
+
+/// What skopeo, Podman and Docker pull is what was built.
+fn others_get_the_same(registry: &Registry, tag: &str, digest: &str) {
+    if let Some(skopeo) = skip::tool("skopeo") {
+        let copy = registry.folder().join("copy");
+        let copied = Command::new(skopeo)
+            .args([
+                "copy",
+                "--quiet",
+                "--src-tls-verify=false",
+                &format!("docker://{tag}"),
+            ])
+            .arg(format!("dir:{}", copy.display()))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        let manifest = fs::read(copy.join("manifest.json")).unwrap();
+        let found = format!(
+            "sha256:{}",
+            hex::encode(<sha2::Sha256 as sha2::Digest>::digest(manifest))
+        );
+        assert_eq!(found, digest);
+    }
+    for engine in [Engine::podman(), Engine::docker()].into_iter().flatten() {
+        engine.pull(tag);
+        let words = ["python", "-c", "import dash; print('whole')"];
+        assert_eq!(
+            engine.run(tag, "/cnb/lifecycle/launcher", &words),
+            "whole\n"
+        );
+    }
+}
+
+#[test]
+fn names_labels_and_the_time() {
+    let Some(registry) = Registry::start(Kind::Open) else {
+        return;
+    };
+    let longshore = Longshore::copied();
+    let app = App::copy_of("flask-plain");
+    let tags = ["a:1", "a:2", "other/b:1"].map(|name| format!("{}/{name}", registry.host()));
+    let layout = registry.folder().join("layout");
+    let said = longshore.build(
+        app.path(),
+        &[
+            "--publish",
+            &tags[0],
+            "--publish",
+            &tags[1],
+            "--publish",
+            &tags[2],
+            "-t",
+            "here",
+            "-t",
+            "here-too:2",
+            "--output",
+            &format!("oci:{}", layout.display()),
+            "--label",
+            "com.example.team=data",
+            "--creation-time",
+            "2026-01-31T12:00:00Z",
+        ],
+    );
+    let image = e2e::image::Image::open(&layout);
+    assert_eq!(image.digest, said.digest());
+    assert_eq!(image.label("com.example.team"), Some("data"));
+    assert_eq!(image.config["created"], "2026-01-31T12:00:00Z");
+    for name in ["here", "here-too:2"] {
+        let inspected = longshore.run(&["inspect", name]);
+        assert!(
+            inspected.stdout.contains(said.digest()),
+            "{}",
+            inspected.stdout
+        );
+    }
+    for tag in &tags {
+        said.assert_says(&[&format!(
+            "Published {}@{}",
+            tag.rsplit_once(':').unwrap().0,
+            said.digest()
+        )]);
+    }
+}
+
+/// Keys of the base image's configuration that we do not know are the app image's too.
+#[test]
+fn base_image_keeps_its_configuration() {
+    let longshore = Longshore::copied();
+    let folder = TempDir::new().unwrap();
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
+    let output = folder.path().to_str().unwrap();
+    longshore
+        .run(&[
+            "stack",
+            "create",
+            stack.to_str().unwrap(),
+            "--output",
+            output,
+        ])
+        .assert_code(0);
+    let run = folder.path().join("run");
+    change_configuration(&run, |config| {
+        config["config"]["Healthcheck"] =
+            serde_json::json!({"Test": ["CMD", "true"], "Interval": 5});
+        config["config"]["OnBuild"] = serde_json::json!(["RUN true"]);
+        config["x-unknown"] = serde_json::json!({"kept": true});
+    });
+    let layout = folder.path().join("app");
+    longshore.build(
+        &e2e::app::example("flask-plain"),
+        &[
+            "--run-image",
+            &format!("oci:{}", run.display()),
+            "--output",
+            &format!("oci:{}", layout.display()),
+        ],
+    );
+    let image = e2e::image::Image::open(&layout);
+    assert_eq!(image.config["config"]["Healthcheck"]["Interval"], 5);
+    assert_eq!(image.config["config"]["OnBuild"][0], "RUN true");
+    assert_eq!(image.config["x-unknown"]["kept"], true);
+
+    // An image for another machine is refused.
+    change_configuration(&run, |config| config["architecture"] = "arm64".into());
+    let said = longshore.run(&[
+        "build",
+        e2e::app::example("flask-plain").to_str().unwrap(),
+        "--run-image",
+        &format!("oci:{}", run.display()),
+    ]);
+    assert_ne!(said.code, 0);
+    said.assert_says(&["linux/amd64"]);
+}
+
+/// Writes a changed configuration into a layout with one image.
+fn change_configuration(layout: &Path, change: impl FnOnce(&mut Value)) {
+    let blobs = layout.join("blobs/sha256");
+    let read = |digest: &str| -> Value {
+        let path = blobs.join(digest.trim_start_matches("sha256:"));
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let write = |value: &Value| -> (String, usize) {
+        let bytes = serde_json::to_vec(value).unwrap();
+        let hex = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        fs::write(blobs.join(&hex), &bytes).unwrap();
+        (format!("sha256:{hex}"), bytes.len())
+    };
+    let mut index: Value =
+        serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let mut manifest = read(index["manifests"][0]["digest"].as_str().unwrap());
+    let mut config = read(manifest["config"]["digest"].as_str().unwrap());
+    change(&mut config);
+    let (digest, size) = write(&config);
+    manifest["config"]["digest"] = digest.into();
+    manifest["config"]["size"] = size.into();
+    let (digest, size) = write(&manifest);
+    index["manifests"][0]["digest"] = digest.into();
+    index["manifests"][0]["size"] = size.into();
+    fs::write(
+        layout.join("index.json"),
+        serde_json::to_vec(&index).unwrap(),
+    )
+    .unwrap();
+}
+
+fn attempt(longshore: &Longshore, words: &[&str]) -> Said {
+    let app = e2e::app::example("flask-plain");
+    let said = longshore.run(&[&["build", app.to_str().unwrap()], words].concat());
+    assert_eq!(said.stdout, "", "a failed build gave a reference");
+    said
+}
+
+/// A home in which nothing can be built: an error that comes out of it was found before any download.
+fn offline() -> Longshore {
+    let home = Home::empty();
+    let folder = home.folder().to_str().unwrap().to_owned();
+    Longshore::at(home)
+        .with("LONGSHORE_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+        .with("HOME", folder)
+}
+
+#[test]
+fn credentials() {
+    let Some(registry) = Registry::start(Kind::Password) else {
+        return;
+    };
+    let tag = format!("{}/team/app:v1", registry.host());
+    let said = attempt(&offline(), &["--publish", &tag]);
+    said.assert_code(CREDENTIALS);
+    said.assert_says(&[
+        &registry.host(),
+        "none were found",
+        ".docker/config.json",
+        "containers/auth.json",
+    ]);
+
+    // A helper that hangs, and one that is not there.
+    let docker = registry.folder().join("docker");
+    fs::create_dir(&docker).unwrap();
+    let configure = |text: String| fs::write(docker.join("config.json"), text).unwrap();
+    configure(r#"{"credsStore": "absent"}"#.to_owned());
+    let with_docker =
+        |longshore: Longshore| longshore.with("DOCKER_CONFIG", docker.to_str().unwrap());
+    let said = attempt(&with_docker(offline()), &["--publish", &tag]);
+    said.assert_code(CREDENTIALS);
+    said.assert_says(&["docker-credential-absent", docker.to_str().unwrap()]);
+
+    configure(format!(
+        r#"{{"auths": {{"{}": {{"auth": "d3Jvbmc6d3Jvbmc="}}}}}}"#,
+        registry.host()
+    ));
+    let said = attempt(&with_docker(offline()), &["--publish", &tag]);
+    said.assert_code(CREDENTIALS);
+    said.assert_says(&["refuses the credentials"]);
+
+    configure(format!(
+        r#"{{"auths": {{"{}": {{"auth": "{LOGIN}"}}}}}}"#,
+        registry.host()
+    ));
+    let longshore = with_docker(Longshore::copied());
+    let app = e2e::app::example("flask-plain");
+    longshore.build(&app, &["--publish", &tag]);
+    let given = format!(r#"{{"{}": "Basic {LOGIN}"}}"#, registry.host());
+    Longshore::copied()
+        .with("CNB_REGISTRY_AUTH", given)
+        .build(&app, &["--publish", &tag]);
+}
+
+#[test]
+fn certificate_of_a_private_authority() {
+    let Some(registry) = Registry::start(Kind::Tls) else {
+        return;
+    };
+    let tag = format!("{}/app:v1", registry.host());
+    let said = attempt(&offline(), &["--publish", &tag]);
+    said.assert_code(REGISTRY);
+    said.assert_says(&["ertificate", "--ca-cert"]);
+    let authority = registry.folder().join("authority.pem");
+    fs::write(&authority, registry.authority.as_deref().unwrap()).unwrap();
+    let app = e2e::app::example("flask-plain");
+    let words = ["--publish", &tag, "--ca-cert", authority.to_str().unwrap()];
+    Longshore::copied().build(&app, &words);
+}
+
+#[test]
+fn bad_input() {
+    let longshore = offline();
+    let said = attempt(&longshore, &["--publish", "registry.example/Team/app:1"]);
+    said.assert_code(USAGE);
+    said.assert_says(&["--publish", "lower-case", "column 18"]);
+    let digest = format!("registry.example/app@sha256:{}", "0".repeat(64));
+    attempt(&longshore, &["--publish", &digest]).assert_code(USAGE);
+    attempt(&longshore, &["--label", "no value"]).assert_code(USAGE);
+    attempt(&longshore, &["--creation-time", "yesterday"]).assert_code(USAGE);
+    let said = attempt(&longshore, &["--run-image", "never-built"]);
+    said.assert_code(USAGE);
+    said.assert_says(&["--run-image", "never-built"]);
+    // Nobody listens there.
+    let said = attempt(&longshore, &["--publish", "127.0.0.1:9/app:1"]);
+    said.assert_code(REGISTRY);
+    said.assert_says(&["127.0.0.1:9", "attempt"]);
+
+    let Some(registry) = Registry::start(Kind::Open) else {
+        return;
+    };
+    let missing = format!("{}/base/run:1", registry.host());
+    let said = attempt(&longshore, &["--run-image", &missing]);
+    said.assert_code(USAGE);
+    said.assert_says(&["--run-image", &missing]);
+}
+
+/// Two CI systems fold sections; programs read events.
+#[test]
+fn logs_for_ci_systems_and_programs() {
+    let app = e2e::app::example("flask-plain");
+    let github = Longshore::copied()
+        .with("GITHUB_ACTIONS", "true")
+        .build(&app, &["-t", "log"]);
+    let starts = github.stderr.matches("::group::").count();
+    assert!(starts >= 5, "{}", github.stderr);
+    assert_eq!(
+        starts,
+        github.stderr.matches("::endgroup::").count(),
+        "{}",
+        github.stderr
+    );
+    let gitlab = Longshore::copied()
+        .with("GITLAB_CI", "true")
+        .build(&app, &["-t", "log"]);
+    gitlab.assert_says(&[
+        "\u{1b}[0Ksection_start:",
+        ":building\r\u{1b}[0KBUILDING",
+        "section_end:",
+    ]);
+
+    let said = Longshore::copied().build(&app, &["-t", "log", "--progress", "json"]);
+    let events: Vec<Value> = said
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        events
+            .iter()
+            .any(|event| event["event"] == "phase" && event["name"] == "BUILDING")
+    );
+    let built = events
+        .iter()
+        .find(|event| event["event"] == "built")
+        .unwrap();
+    assert_eq!(built["metadata"]["image"]["digest"], said.digest());
+    let failed = Longshore::copied().run(&["build", "/nowhere/at/all", "--progress", "json"]);
+    let last: Value = serde_json::from_str(failed.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["event"], &last["exitCode"]),
+        (&"error".into(), &failed.code.into())
+    );
+}
