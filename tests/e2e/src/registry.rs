@@ -10,11 +10,11 @@ use crate::running::Running;
 use crate::server;
 use crate::skip;
 
-/// The password of [`USER`], as `htpasswd -nbB -C 4` writes it.
+/// `htpasswd -nbB -C 4 user secret`
 const HTPASSWD: &str = "user:$2b$04$UVHQz3yDT5AbTDBnaRjeve7A4PJTAtiFL04kQ7yG..mjLbdUYoo7K\n";
 
 /// Who may use a registry with a password: user and password, in Base64.
-pub const LOGIN: &str = "dXNlcjpwYXNzd29yZA==";
+pub const LOGIN: &str = "dXNlcjpzZWNyZXQ=";
 
 /// How a registry is set up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
