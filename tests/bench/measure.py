@@ -4,6 +4,7 @@ What it says goes to LOG. The seconds are those between the first lines that hol
 end. The memory is the process's own, not that of what it starts. A command that fails ends this with its last lines.
 """
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ log, begin, end, *command = sys.argv[1:]
 def high_water(process: subprocess.Popen, found: list[int]) -> None:
     """Reads the kernel's mark until the process is gone; it only ever rises."""
     while process.poll() is None:
-        with open(f"/proc/{process.pid}/status") as status:
+        with contextlib.suppress(OSError), open(f"/proc/{process.pid}/status") as status:
             found[:] = [int(line.split()[1]) for line in status if line.startswith("VmHWM:")] or found
         time.sleep(0.01)
 

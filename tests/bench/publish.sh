@@ -33,7 +33,7 @@ plus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f\n", a + b }'; }
 listening() {
     local port=
     for _ in $(seq 100); do
-        port=$(sed -n "s/$2/\1/p" "$1" | head -n 1)
+        port=$(sed -n "s/$2/\1/p" "$1" 2>/dev/null | head -n 1) || true # the file comes with the server
         [ -z "$port" ] || break
         sleep 0.1
     done
@@ -49,6 +49,7 @@ new_registry() {
     servers+=($!)
     listening "$work/$1.log" '.*listening on 127\.0\.0\.1:\([0-9]*\).*'
     copy "oci:$work/run:run" "docker://$registry/run:latest"
+    already=$(answered "$1")
 }
 # far_away NAME: puts the round trip before the registry at $registry.
 far_away() {
@@ -56,8 +57,9 @@ far_away() {
     servers+=($!)
     listening "$work/$1.delay" '^\([0-9]*\)$'
 }
-# requests NAME: how many that registry has answered.
-requests() { grep -c '"[A-Z]* /v2/' "$work/$1.log" || true; }
+answered() { grep -c '"[A-Z]* /v2/' "$work/$1.log" || true; }
+# requests NAME: how many the newest registry has answered since it was made.
+requests() { echo $(($(answered "$1") - already)); }
 # layers_of IMAGE
 layers_of() { skopeo inspect --tls-verify=false "docker://$1" --format '{{len .Layers}}'; }
 
@@ -108,6 +110,7 @@ reference_changed() { # CACHE-FLAG VALUE
 }
 reference_restore() { # NAME
     local analyzed
+    rm -rf "${work:?}/$1" # the cache holds whole paths, so it has to be the same folder
     reference_layers "$1"
     reference_analyze
     analyzed=$took
@@ -180,7 +183,7 @@ reference_layers layers
 reference_analyze
 reference_export -cache-image "$registry/bench:cache"
 reference_image=$took
-reference_restore restored
+reference_restore layers
 reference_restored=$took
 new_registry reference-small
 reference_layers small-layers
@@ -189,9 +192,8 @@ for number in $(seq $((small_layers - 3))); do
     reference_layer "small-$number" "$work/small"
     echo "$number" >"$layers/bench_deps/small-$number/number"
 done
-already=$(requests reference-small)
 reference_publish
-reference_requests=$(($(requests reference-small) - already)) reference_layers=$(layers_of "$registry/bench:latest")
+reference_requests=$(requests reference-small) reference_layers=$(layers_of "$registry/bench:latest")
 copy "docker://$registry/bench:latest" "oci:$work/small-layout:bench"
 new_registry reference-far
 far_away reference-far
@@ -205,9 +207,8 @@ skopeo_publish "$work/layout"
 skopeo_cold=$took skopeo_peak=$peak
 skopeo_unchanged=$(repeatedly skopeo_publish "$work/layout")
 new_registry skopeo-small
-already=$(requests skopeo-small)
 skopeo_publish "$work/small-layout"
-skopeo_requests=$(($(requests skopeo-small) - already)) skopeo_layers=$(layers_of "$registry/bench:latest")
+skopeo_requests=$(requests skopeo-small) skopeo_layers=$(layers_of "$registry/bench:latest")
 new_registry skopeo-far
 far_away skopeo-far
 skopeo_publish "$work/small-layout"

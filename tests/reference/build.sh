@@ -23,7 +23,8 @@ build() {
     rm -rf "$dir/.new"
     mkdir "$dir/.new"
     version=$(go -C "$1" list -m -f '{{.Version}}' "github.com/buildpacks/$1")
-    go -C "$1" build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/buildpacks/$1/$2=${version#v}" -o "$dir/.new/" tool
+    go -C "$1" build -mod=readonly -trimpath -buildvcs=false -o "$dir/.new/" \
+        -ldflags "-s -w -X github.com/buildpacks/$1/$2=${version#v}" tool
     mv "$dir/.new"/* "$dir/"
     rmdir "$dir/.new"
     echo "$inputs" >"$dir/.$1"
