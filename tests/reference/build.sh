@@ -1,11 +1,13 @@
 #!/bin/bash
 # build.sh DIR: the reference lifecycle, a link for each of its phases, its launcher, and pack, into DIR. What DIR has already of
-# these versions is kept, so that a second call takes no time. Without Go: one line `SKIPPED: …` and exit status 77.
+# these versions is kept, so that a second call takes no time. Without a Go that knows toolchains (1.21): one line `SKIPPED: …` and exit status 77.
 
 set -euo pipefail
 shopt -s globstar
 [ $# = 1 ] || { echo "Usage: tests/reference/build.sh DIR" >&2; exit 2; }
-command -v go >/dev/null || { echo "SKIPPED: the reference lifecycle and pack, as Go is not installed"; exit 77; }
+skipped() { echo "SKIPPED: the reference lifecycle and pack, as $1"; exit 77; }
+command -v go >/dev/null || skipped "Go is not installed"
+printf '%s\n' go1.21 "$(go env GOVERSION)" | sort --version-sort --check=quiet || skipped "Go is older than 1.21"
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
