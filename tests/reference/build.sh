@@ -1,6 +1,7 @@
 #!/bin/bash
 # build.sh DIR: the reference lifecycle, a link for each of its phases, its launcher, and pack, into DIR. What DIR has already of
-# these versions is kept, so that a second call takes no time. Without a Go that knows toolchains (1.21): one line `SKIPPED: …` and exit status 77.
+# these versions is kept, so that a second call takes no time. Without Go 1.21 or newer: one line `SKIPPED: …`
+# and exit status 77.
 
 set -euo pipefail
 shopt -s globstar
