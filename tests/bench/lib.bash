@@ -1,10 +1,13 @@
-# Shared by the benchmarks: a home of their own, timing, medians. Not a benchmark itself.
+# Shared by the benchmarks: a home of their own, servers that end with them (their ids in `servers`), timing, medians. Not a
+# benchmark itself.
 
 set -euo pipefail
 : "${LONGSHORE:?names the release executable; cargo xtask bench sets it}"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/longshore-bench-XXXXXX")
-trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
+servers=()
+trap 'kill "${servers[@]}" 2>/dev/null || true; chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 143' TERM # after the command that runs, which would go on writing there
 export XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache
 
 # seconds COMMAND…: how long it takes; what it says goes to $work/log.
