@@ -13,6 +13,7 @@ pub mod mirror;
 pub mod page;
 pub mod program;
 pub mod proxy;
+pub mod random;
 pub mod redis;
 pub mod registry;
 pub mod running;

@@ -14,6 +14,7 @@ mod newcomer;
 mod phases_by_hand;
 mod proxies;
 mod publish;
+mod publish_crash;
 mod resolution;
 mod reuse;
 mod signals;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use e2e::app::App;
 use e2e::program::{Longshore, executable};
+use e2e::random::Random;
 use e2e::traces_left::assert_nothing_left;
 use nix::sys::signal::Signal;
 use sha2::{Digest as _, Sha256};
@@ -47,7 +48,7 @@ fn a_hundred_random_moments() {
         start.elapsed()
     });
 
-    let mut random = Random(0x1009_5407_e5ee_d001);
+    let mut random = Random::new(0x1009_5407_e5ee_d001);
     for round in 1..=KILLS {
         // The first kind takes ten times as long as the others.
         let kind = [0, 1, 2, 2, 1, 2, 2, 1, 2, 2][(round % 10) as usize];
@@ -119,28 +120,4 @@ fn signals_end_the_whole_build() {
         assert_eq!(said.code, 128 + signal as i32, "{}", said.stderr);
         assert_nothing_left(longshore.home().folder(), &executable());
     }
-}
-
-/// Marsaglia's xorshift: the same moments in every run.
-struct Random(u64);
-
-impl Random {
-    fn fraction(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        f64::from((self.0 >> 32) as u32) / f64::from(u32::MAX)
-    }
-}
-
-#[test]
-fn random_is_spread_out() {
-    let mut random = Random(0x1009_5407_e5ee_d001);
-    let early = (0..1000).filter(|_| random.fraction() < 0.5).count();
-    assert!(
-        (400..600).contains(&early),
-        "{early} of 1000 in the first half"
-    );
-    let start = Duration::from_secs(2).mul_f64(random.fraction());
-    assert!(start <= Duration::from_secs(2));
 }
