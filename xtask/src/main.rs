@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod install;
 mod steps;
 mod test;
@@ -17,6 +18,7 @@ Usage: cargo xtask CHORE
   test [--quick]  install what the tests need, run every check and every test;
                   --quick leaves out the end-to-end tests
   tidy            the rules that no compiler checks: arrows between crates, file heads, static programs
+  dist            dist/: the executable in release, and its sha256
   bench [NAME…]   tests/bench/NAME.sh, or all of them: Longshore beside its peers";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["test"] => test::test(test::Extent::Everything),
         ["test", "--quick"] => test::test(test::Extent::Quick),
         ["tidy"] => tidy::tidy(),
+        ["dist"] => dist::dist(),
         ["bench", ref names @ ..] => bench::bench(names),
         _ => Err(steps::ChoreError::Usage(USAGE)),
     };

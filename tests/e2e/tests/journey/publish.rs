@@ -434,3 +434,46 @@ fn logs_for_ci_systems_and_programs() {
         (&"error".into(), &failed.code.into())
     );
 }
+
+/// `examples/ci/step.sh`, as a CI system runs it.
+#[test]
+fn shell_step() {
+    let Some(registry) = Registry::start(Kind::Open) else {
+        return;
+    };
+    let longshore = Longshore::copied();
+    let step = e2e::app::example("ci").join("step.sh");
+    let image = format!("{}/team/app", registry.host());
+    let metadata = registry.folder().join("build.json");
+    let run = |image: Option<&str>| {
+        let mut command = longshore.command::<&str>(&[]);
+        command = {
+            let mut step = Command::new(&step);
+            for (name, value) in command.get_envs() {
+                step.env(name, value.unwrap());
+            }
+            step
+        };
+        command
+            .env("LONGSHORE", e2e::program::executable())
+            .env("APP", e2e::app::example("flask-plain"))
+            .env("TAG", "v7")
+            .env("METADATA", &metadata);
+        if let Some(image) = image {
+            command.env("IMAGE", image);
+        }
+        Said::from(command.output().unwrap())
+    };
+    let said = run(Some(&image));
+    said.assert_code(0);
+    assert!(
+        said.reference().starts_with(&format!("{image}@sha256:")),
+        "{}",
+        said.stdout
+    );
+    assert!(metadata.is_file());
+    assert_eq!(run(Some(&image)).reference(), said.reference());
+    let unset = run(None);
+    assert_ne!(unset.code, 0);
+    unset.assert_says(&["IMAGE"]);
+}
