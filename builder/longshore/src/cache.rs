@@ -57,13 +57,13 @@ pub(crate) fn prune(arguments: &PruneArgs, context: &Context) -> Result<(), Fail
     let limits = if all {
         Limits {
             app_age: Duration::ZERO,
-            download_bytes: 0,
+            bytes: 0,
         }
     } else {
         let app_age = Duration::from_secs(older_than_days.saturating_mul(86_400));
         Limits {
             app_age,
-            download_bytes: keep_mb.map_or(u64::MAX, |mb| mb.saturating_mul(1_000_000)),
+            bytes: keep_mb.map_or(u64::MAX, |mb| mb.saturating_mul(1_000_000)),
         }
     };
     if context

@@ -247,7 +247,7 @@ pub(crate) struct PruneArgs {
     /// Remove the caches of apps that were not built for this many days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub(crate) older_than_days: u64,
-    /// Keep at most this many megabytes of downloads
+    /// Keep at most this many megabytes of cached layers and downloads, those used last
     #[arg(long, value_name = "MB")]
     pub(crate) keep_mb: Option<u64>,
     /// Remove every cached layer and download; named images stay

@@ -1,5 +1,6 @@
 //! Garbage collection: what no image, no recent build and no note of a stack leads to goes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -16,8 +17,9 @@ use crate::{Store, disk};
 pub struct Limits {
     /// Caches of apps that were not built for longer go.
     pub app_age: Duration,
-    /// Downloads beyond this many bytes go, those not used for longest first.
-    pub download_bytes: u64,
+    /// Of cached layers and downloads together so many bytes may stay. The layers of the apps built last come first, then the
+    /// downloads used last.
+    pub bytes: u64,
 }
 
 /// What was removed.
@@ -98,10 +100,21 @@ impl Store {
         let oldest = now
             .checked_sub(limits.app_age)
             .unwrap_or(SystemTime::UNIX_EPOCH);
-        for (path, state) in self.app_states()? {
-            if SystemTime::UNIX_EPOCH + Duration::from_secs(state.built) < oldest {
+        let mut apps = self.app_states()?;
+        apps.sort_by_key(|(path, state)| (Reverse(state.built), path.clone()));
+        let mut kept_bytes = 0;
+        for (path, state) in apps {
+            let more: u64 = state
+                .layers
+                .iter()
+                .filter(|layer| !layers.contains(layer))
+                .map(|layer| weigh(&self.cache.join("trees/sha256").join(layer.hex())))
+                .sum();
+            let is_old = SystemTime::UNIX_EPOCH + Duration::from_secs(state.built) < oldest;
+            if is_old || kept_bytes + more > limits.bytes {
                 pruned.take(&path)?;
             } else {
+                kept_bytes += more;
                 layers.extend(state.layers);
             }
         }
@@ -119,7 +132,7 @@ impl Store {
                 pruned.take(&trees.join(name))?;
             }
         }
-        self.prune_downloads(limits.download_bytes, &mut pruned)?;
+        self.prune_downloads(limits.bytes - kept_bytes, &mut pruned)?;
         Ok(pruned)
     }
 
@@ -178,7 +191,7 @@ impl Store {
             let path = self.downloads().join(name);
             let metadata = fs::metadata(&path).map_err(StoreError::io("read", &path))?;
             let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            files.push((std::cmp::Reverse(used), metadata.len(), path));
+            files.push((Reverse(used), metadata.len(), path));
         }
         files.sort();
         let mut kept = 0;
@@ -249,7 +262,7 @@ mod tests {
 
         let limits = Limits {
             app_age: DAY,
-            download_bytes: 0,
+            bytes: 0,
         };
         let pruned = store
             .prune(&limits, &[], SystemTime::UNIX_EPOCH + DAY)
@@ -280,7 +293,7 @@ mod tests {
         }
         let limits = Limits {
             app_age: 30 * DAY,
-            download_bytes: 0,
+            bytes: 0,
         };
         store
             .prune(&limits, &[], SystemTime::UNIX_EPOCH + 45 * DAY)
@@ -289,6 +302,43 @@ mod tests {
             store.usage().unwrap().apps,
             [("/new".into(), 40 * DAY.as_secs())]
         );
+    }
+
+    #[test]
+    fn prune_apps_by_size_oldest_first() {
+        let (_folder, store) = store();
+        let diff_id = |byte: u8| -> DiffId {
+            format!("sha256:{}", hex::encode([byte; 32]))
+                .parse()
+                .unwrap()
+        };
+        for (app, built, layers) in [
+            ("/old", 1, vec![1, 3]),
+            ("/new", 3, vec![2, 3]),
+            ("/middle", 2, vec![3]),
+        ] {
+            let state = AppState {
+                app: app.into(),
+                built,
+                layers: layers.iter().map(|&layer| diff_id(layer)).collect(),
+                ..AppState::default()
+            };
+            store.app(app).unwrap().save(state).unwrap();
+            for layer in layers {
+                let tree = store.cache.join("trees/sha256").join(diff_id(layer).hex());
+                fs::create_dir_all(&tree).unwrap();
+                fs::write(tree.join("file"), "12345").unwrap();
+            }
+        }
+        // Two layers of five bytes are the newest app's; the middle one's is among them.
+        let limits = Limits {
+            app_age: DAY,
+            bytes: 12,
+        };
+        store.prune(&limits, &[], SystemTime::UNIX_EPOCH).unwrap();
+        let apps: Vec<_> = store.usage().unwrap().apps;
+        assert_eq!(apps, [("/middle".into(), 2), ("/new".into(), 3)]);
+        assert_eq!(store.usage().unwrap().trees, 2);
     }
 
     #[test]
@@ -307,7 +357,7 @@ mod tests {
         }
         let limits = Limits {
             app_age: DAY,
-            download_bytes: 10,
+            bytes: 10,
         };
         store.prune(&limits, &[], SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(disk::names(&store.downloads()).unwrap(), ["b", "c"]);
