@@ -16,7 +16,7 @@ use crate::errors::AptError;
 use crate::install::DebFile;
 use crate::list::{Entry, PackageList};
 use crate::settings::Settings;
-use crate::stack::Stack;
+use buildpack_kit::stack::Stack;
 
 /// What is needed besides what the run image has.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Archive<'_> {
             cache,
             now,
         } = *self;
-        let mirrors = mirror::find(client, &settings.mirrors, &stack.suite)?;
+        let mirrors = mirror::find(client, &settings.network.mirrors, &stack.suite)?;
         output.line(format!(
             "Debian {} from {} ({})",
             stack.suite,
@@ -64,7 +64,7 @@ impl Archive<'_> {
         let trust = Trust {
             keyring: &keyring,
             now,
-            freshness: settings.freshness,
+            freshness: settings.network.freshness,
         };
         let architecture = Architecture::amd64();
         let sources = mirrors.sources(&stack.suite, &stack.components);

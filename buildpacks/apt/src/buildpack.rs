@@ -23,7 +23,7 @@ use crate::metadata::{Inputs, Metadata};
 use crate::other_files;
 use crate::report;
 use crate::settings::Settings;
-use crate::stack::Stack;
+use buildpack_kit::stack::Stack;
 
 #[derive(Debug)]
 pub(crate) struct AptBuildpack;
@@ -179,7 +179,7 @@ impl Job<'_> {
         // Not in /tmp, which is memory in many sandboxes: indexes and packages may be hundreds of megabytes.
         let scratch = tempfile::tempdir_in(layers_dir)
             .map_err(AptError::layer("make a folder for downloads"))?;
-        let (client, notices) = settings.client().map_err(AptError::from)?;
+        let (client, notices) = settings.network.client().map_err(AptError::from)?;
         for notice in notices {
             output.notice(notice);
         }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use buildpack_kit::network::NetworkSettingsError;
+use buildpack_kit::stack::StackError;
 use buildpack_kit::{Explain, Message};
 use debian::deb::DebError;
 use debian::dpkg::StatusError;
@@ -12,8 +14,6 @@ use debian::solve::SolveError;
 use fetch::FetchError;
 
 use crate::list::{ListError, Place};
-use crate::settings::SettingsError;
-use crate::stack::StackError;
 
 /// Everything that can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum AptError {
     Stack(#[from] StackError),
     /// A variable.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] NetworkSettingsError),
     /// The archive's keys.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -79,18 +79,8 @@ impl Explain for AptError {
     fn explain(&self) -> Message {
         match self {
             Self::List(error) => list(error),
-            Self::Stack(error) => Message::new(
-                "Unknown Debian release",
-                format!(
-                    "{}.\n\nOS packages are installed on Debian build images only. Build with Longshore's own stack, or remove {}.",
-                    sentence(&error.to_string()),
-                    "the list of packages"
-                ),
-            ),
-            Self::Settings(error) => Message::new(
-                "Cannot use the Debian mirror",
-                format!("{error}.\n\nGive the address of a folder that holds 'dists' and 'pool'."),
-            ),
+            Self::Stack(error) => error.explain(),
+            Self::Settings(error) => error.explain(),
             Self::Keyring(error) => Message::internal(format!(
                 "The keyring of Debian's archive cannot be read: {error}."
             )),

@@ -19,7 +19,6 @@ mod runpath;
 mod scripts;
 mod settings;
 mod shell_text;
-mod stack;
 mod tree;
 mod unpack;
 

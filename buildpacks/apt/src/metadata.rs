@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stack::Stack;
+use buildpack_kit::stack::Stack;
 
 /// Counts up whenever a change of this buildpack changes the layer's content.
 const LAYOUT: u32 = 1;

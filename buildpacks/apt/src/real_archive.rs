@@ -17,7 +17,7 @@ use crate::install;
 use crate::list::PackageList;
 use crate::report;
 use crate::settings::Settings;
-use crate::stack::Stack;
+use buildpack_kit::stack::Stack;
 
 /// A layer made from a list, and what the log said.
 struct Made {
@@ -87,7 +87,7 @@ fn make_with(packages: &str, stack: &Stack, settings: &Settings) -> Result<Made,
     std::fs::write(app.path().join("apt-packages"), packages).unwrap();
     let list = PackageList::read(app.path())?;
     let cache = DownloadCache::new(downloads());
-    let (client, _) = settings.client()?;
+    let (client, _) = settings.network.client()?;
     let mut output = Output::captured();
     let archive = Archive {
         stack,
