@@ -51,12 +51,17 @@ pub(crate) enum Place {
     Layout(PathBuf),
     OciArchive(PathBuf),
     DockerArchive(PathBuf),
+    /// A Docker daemon has it under this name.
+    Daemon(ImageName),
 }
 
 impl Place {
     /// `None` where the text has none of the known prefixes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (kind, path) = text.split_once(':')?;
+        if kind == "docker-daemon" {
+            return path.parse().ok().map(Self::Daemon);
+        }
         let path = PathBuf::from(path);
         match kind {
             _ if path.as_os_str().is_empty() => None,
@@ -67,9 +72,11 @@ impl Place {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is in the file system.
+    pub(crate) fn path(&self) -> Option<&Path> {
         match self {
-            Self::Layout(path) | Self::OciArchive(path) | Self::DockerArchive(path) => path,
+            Self::Layout(path) | Self::OciArchive(path) | Self::DockerArchive(path) => Some(path),
+            Self::Daemon(_) => None,
         }
     }
 
@@ -77,7 +84,7 @@ impl Place {
         Self::parse(text).ok_or_else(|| {
             let body = format!(
                 "--output {text:?} names no place to write to.\n\
-                 Write oci:DIR, oci-archive:FILE or docker-archive:FILE."
+                 Write oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME."
             );
             Failure::new(Exit::Usage, "Unknown output", body)
         })
@@ -187,6 +194,11 @@ mod tests {
             Place::parse("docker-archive:a.tar"),
             Some(Place::DockerArchive("a.tar".into()))
         );
+        assert_eq!(
+            Place::parse("docker-daemon:a/b:1"),
+            Some(Place::Daemon("a/b:1".parse().unwrap()))
+        );
+        assert_eq!(Place::parse("docker-daemon:A"), None);
         assert_eq!(Place::parse("oci:"), None);
         assert_eq!(Place::parse("s3:x"), None);
     }

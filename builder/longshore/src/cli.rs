@@ -31,7 +31,7 @@ Examples:
 Exit codes:
   0 done   1 something else failed   2 the command line is wrong   3 the app is wrong (the message says where)
   20 no buildpack group detected the app   51 a buildpack failed   60 a download failed
-  61 a signature or digest is wrong   62 a registry wants other credentials   63 a registry refuses, or is not there
+  61 a signature or digest is wrong   62 a registry wants other credentials   63 a registry or Docker daemon refuses, or is not there
   70 the kernel or container forbids the sandbox   74 the disk or store failed
   `longshore run` ends with the code of the process; 128+N where signal N ended it.";
 
@@ -107,7 +107,7 @@ pub(crate) struct BuildOptions {
     /// When the image says it was made: seconds since 1970, a time like 2026-01-31T12:00:00Z, or `now` (default: SOURCE_DATE_EPOCH, else 1980)
     #[arg(long, value_name = "TIME")]
     pub(crate) creation_time: Option<String>,
-    /// Write the image elsewhere too: oci:DIR, oci-archive:FILE or docker-archive:FILE (repeatable)
+    /// Write the image elsewhere too: oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME (repeatable)
     #[arg(long, value_name = "KIND:PATH")]
     pub(crate) output: Vec<String>,
     /// A variable for the build, K=V, or K to take its value from here (repeatable)
@@ -146,7 +146,8 @@ pub(crate) struct RegistryOptions {
 /// Base images that are not made here.
 #[derive(Debug, Default, Args, Clone)]
 pub(crate) struct BaseOptions {
-    /// The image to build in: in a registry, or oci:DIR, oci-archive:FILE, docker-archive:FILE (default: made from Debian packages)
+    /// The image to build in: in a registry, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME (default: made
+    /// from Debian packages)
     #[arg(long, value_name = "REF|oci:DIR|…")]
     pub(crate) build_image: Option<String>,
     /// The image that the app's layers come on top of (default: as above)
@@ -179,7 +180,7 @@ Examples:
   longshore run my-app --process worker --env REDIS_URL=redis://127.0.0.1:6379
   longshore run my-app -- python manage.py migrate")]
 pub(crate) struct RunArgs {
-    /// An app folder, the name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE
+    /// An app folder, the name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
     #[arg(value_name = "APP|IMAGE|NAME")]
     pub(crate) target: String,
     /// The process type of the Procfile (default: the image's default process)
@@ -226,7 +227,7 @@ pub(crate) struct StackArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE
+    /// The name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Print JSON

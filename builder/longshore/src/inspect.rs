@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::arguments::{Place, image_name};
 use crate::cli::InspectArgs;
 use crate::commands::Context;
+use crate::docker;
 use crate::errors;
 use crate::failure::{Exit, Failure, chain};
 use crate::output::size;
@@ -102,7 +103,7 @@ pub(crate) fn find_named(text: &str, context: &Context) -> Result<Option<Found>,
 /// The image of this name or at this place, or an error that says what there is.
 pub(crate) fn find(text: &str, context: &Context) -> Result<Found, Failure> {
     if let Some(place) = Place::parse(text) {
-        return at_place(text, &place);
+        return at_place(text, &place, context);
     }
     if let Some(found) = find_named(text, context)? {
         return Ok(found);
@@ -123,8 +124,18 @@ pub(crate) fn find(text: &str, context: &Context) -> Result<Found, Failure> {
     Err(Failure::new(Exit::Usage, "No such image", body))
 }
 
-fn at_place(text: &str, place: &Place) -> Result<Found, Failure> {
+fn at_place(text: &str, place: &Place, context: &Context) -> Result<Found, Failure> {
     let read = match place {
+        Place::Daemon(name) => {
+            let image = docker::read(name, context)?.ok_or_else(|| {
+                let body = format!(
+                    "The Docker daemon has no image {name}. `docker image ls` lists those it has."
+                );
+                Failure::new(Exit::Usage, "No such image", body)
+            })?;
+            let name = text.to_owned();
+            return Ok(Found { name, image });
+        }
         Place::Layout(folder) => read_layout(folder, None, Platform::LINUX_AMD64),
         Place::OciArchive(path) | Place::DockerArchive(path) => {
             read_archive(path, None, Platform::LINUX_AMD64)

@@ -9,6 +9,7 @@ mod cache;
 mod ci_log;
 mod cli;
 mod commands;
+mod docker;
 mod embedded;
 mod embedded_launcher;
 mod errors;

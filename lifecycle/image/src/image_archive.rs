@@ -8,4 +8,7 @@ mod read;
 mod write;
 
 pub use read::read_archive;
-pub use write::{ArchiveKind, WriteArchiveError, write_archive, write_archive_file};
+pub use write::{
+    ArchiveKind, WriteArchiveError, write_archive, write_archive_file, write_archive_without,
+    write_docker_archive,
+};

@@ -31,6 +31,7 @@ pub use hashing::{HashingReader, HashingWriter, Sha256, VerifyingReader};
 pub use image::{BlobSource, Document, Documents, Image, ImagePartsError, Layer, LayerFormat};
 pub use image_archive::{
     ArchiveKind, WriteArchiveError, read_archive, write_archive, write_archive_file,
+    write_archive_without, write_docker_archive,
 };
 pub use image_name::{ImageName, ParseImageNameError};
 pub use layer_blob::LayerBlob;

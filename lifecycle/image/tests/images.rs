@@ -6,8 +6,9 @@ use oci_image::layer::{Compression, LayerContents, write_layer};
 use oci_image::{
     ArchiveKind, BlobSource, History, Image, ImageConfig, ImageName, Layer, Owner, Platform,
     ReadImageError, VerifyingReader, read_archive, read_layout, write_archive, write_archive_file,
-    write_layout,
+    write_docker_archive, write_layout,
 };
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::num::NonZeroUsize;
@@ -260,18 +261,49 @@ fn archives_are_reproducible_and_read_back() {
     }
 }
 
-/// The form that Docker wrote before 25: a folder a layer, plain tars, a symlink for a layer that is there twice.
+/// What a daemon is sent that has the lower layer.
+#[test]
+fn docker_archive_without_layers_that_are_there() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("image.tar");
+    let image = image("one");
+    let [lower, upper] = [0, 1].map(|place: usize| image.layers()[place].clone());
+    for left_out in [BTreeSet::new(), BTreeSet::from([lower.digest])] {
+        let mut archive = Vec::new();
+        write_docker_archive(&mut archive, &image, &left_out).unwrap();
+        fs::write(&file, &archive).unwrap();
+        let read = read_archive(&file, None, Platform::LINUX_AMD64);
+        if left_out.is_empty() {
+            assert_eq!(contents(&read.unwrap()), contents(&image));
+            continue;
+        }
+        let missing = format!("its layer `blobs/sha256/{}` is missing", lower.digest.hex());
+        assert!(read.unwrap_err().to_string().ends_with(&missing));
+        // What is there is at its place, with the configuration as it is.
+        let has = |bytes: &[u8]| archive.windows(bytes.len()).any(|part| part == bytes);
+        assert!(has(&image.documents().config.bytes));
+        let BlobSource::Bytes(upper) = upper.source.clone() else {
+            panic!("it was made in memory");
+        };
+        assert!(has(&upper));
+    }
+}
+
+/// The form that Docker wrote before 25: a folder a layer, plain tars, symlinks for a layer that is there more than once.
 #[test]
 fn docker_archive_of_old_docker() {
     const SCRIPT: &str = "import hashlib, io, json, sys, tarfile\n\
         layer = open(sys.argv[1], 'rb').read()\n\
         diff = 'sha256:' + hashlib.sha256(layer).hexdigest()\n\
-        config = json.dumps({'os': 'linux', 'architecture': 'amd64', 'rootfs': {'type': 'layers', 'diff_ids': [diff, diff]}}).encode()\n\
-        manifest = json.dumps([{'Config': 'c.json', 'RepoTags': ['app:1'], 'Layers': ['a/layer.tar', 'b/layer.tar']}]).encode()\n\
+        config = json.dumps({'os': 'linux', 'architecture': 'amd64', 'rootfs': {'type': 'layers', 'diff_ids': [diff, diff, diff]}}).encode()\n\
+        manifest = json.dumps([{'Config': 'c.json', 'RepoTags': ['app:1'], 'Layers': ['a/layer.tar', 'b/layer.tar', '0/layer.tar']}]).encode()\n\
+        def link(t, n):\n\
+        \ti = tarfile.TarInfo(n); i.type = tarfile.SYMTYPE; i.linkname = '../a/layer.tar'; t.addfile(i)\n\
         with tarfile.open(sys.argv[2], 'w', format=tarfile.GNU_FORMAT) as t:\n\
+        \tlink(t, '0/layer.tar')\n\
         \tfor n, b in [('a/layer.tar', layer), ('c.json', config), ('manifest.json', manifest)]:\n\
         \t\ti = tarfile.TarInfo(n); i.size = len(b); t.addfile(i, io.BytesIO(b))\n\
-        \ti = tarfile.TarInfo('b/layer.tar'); i.type = tarfile.SYMTYPE; i.linkname = '../a/layer.tar'; t.addfile(i)\n";
+        \tlink(t, 'b/layer.tar')\n";
     let folder = TempDir::new().unwrap();
     let layer = folder.path().join("layer.tar");
     let mut bytes = Vec::new();
@@ -296,7 +328,7 @@ fn docker_archive_of_old_docker() {
         return;
     }
     let read = read_archive(&archive, Some("app:1"), Platform::LINUX_AMD64).unwrap();
-    assert_eq!(contents(&read).1, [bytes.clone(), bytes]);
+    assert_eq!(contents(&read).1, [bytes.clone(), bytes.clone(), bytes]);
     let error = read_archive(&archive, Some("app:2"), Platform::LINUX_AMD64).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -123,6 +123,13 @@ impl Engine {
         name.expect("`load` says what it loaded").to_owned()
     }
 
+    /// What the daemon listens on, as `DOCKER_HOST` says it.
+    pub fn host(&self) -> String {
+        let at = self.base.iter().position(|word| word == "-H");
+        let socket = at.and_then(|at| self.base.get(at + 1));
+        socket.expect("a daemon has a socket").clone()
+    }
+
     /// Pulls an image from a registry on loopback, over plain HTTP.
     pub fn pull(&self, image: &str) {
         let mut words = vec!["pull"];

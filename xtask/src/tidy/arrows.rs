@@ -25,12 +25,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "buildpack-hooks",
             "buildpack-procfile",
             "registry",
+            "daemon",
         ],
     ),
     ("lifecycle", &["cnb-spec", "oci-image"]),
     ("store", &["oci-image"]),
     ("stack", &["debian", "sandbox", "store", "oci-image"]),
     ("registry", &["oci-image", "fetch"]),
+    ("daemon", &["oci-image", "fetch"]),
     ("debian", &["fetch", "oci-image"]),
     ("buildpack-apt", &["buildpack-kit"]),
     ("buildpack-python", &["buildpack-kit"]),
@@ -52,8 +54,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates of others that only some of ours may use, because the reason to have them is one crate's own subject.
 const KEPT: &[(&str, &[&str])] = &[
-    ("reqwest", &["fetch", "registry"]),
-    ("tokio", &["fetch", "registry"]),
+    ("reqwest", &["fetch", "registry", "daemon"]),
+    ("tokio", &["fetch", "registry", "daemon"]),
     ("resolvo", &["debian"]),
     ("pgp", &["debian"]),
     ("clap", &["longshore"]),
@@ -146,7 +148,7 @@ mod tests {
         ]});
         let expected = [
             "store uses stack, but ARCHITECTURE.md draws no arrow there",
-            "store uses reqwest, which is for fetch, registry alone",
+            "store uses reqwest, which is for fetch, registry, daemon alone",
             "stranger has no arrows in ARCHITECTURE.md and xtask/src/tidy/arrows.rs",
         ];
         assert_eq!(broken(&metadata).unwrap(), expected);

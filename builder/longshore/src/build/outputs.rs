@@ -6,6 +6,7 @@ use super::Built;
 use super::request::Request;
 use crate::arguments::Place;
 use crate::commands::Context;
+use crate::docker;
 use crate::errors;
 use crate::failure::Failure;
 
@@ -22,6 +23,10 @@ pub(crate) fn write(request: &Request, built: &Built, context: &Context) -> Resu
                 path,
                 write_archive_file(path, ArchiveKind::Docker, &built.image, name),
             ),
+            Place::Daemon(name) => {
+                docker::write(name, &built.image, context)?;
+                continue;
+            }
         };
         written.map_err(|error| errors::storage_of(&error))?;
         context.output.info(&format!("Wrote {}", path.display()));

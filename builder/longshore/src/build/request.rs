@@ -86,7 +86,7 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
     let project = control::project(&folder)?;
     let written: Vec<PathBuf> = outputs
         .iter()
-        .map(Place::path)
+        .filter_map(Place::path)
         .chain(options.metadata_file.as_deref())
         .filter_map(real_path)
         .collect();

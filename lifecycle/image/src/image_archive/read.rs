@@ -71,6 +71,7 @@ impl<'a> Members<'a> {
             path,
             files: BTreeMap::new(),
         };
+        let mut links = Vec::new();
         while let Some(entry) = reader
             .next_entry()
             .map_err(|source| ReadImageError::Archive {
@@ -80,10 +81,11 @@ impl<'a> Members<'a> {
         {
             let place = match &entry.kind {
                 Kind::File { size } => Some((reader.position(), *size)),
-                // Docker before 25 writes a layer that it has twice as a link.
                 Kind::Hardlink { target } => members.files.get(target).copied(),
-                Kind::Symlink { target } => relative(&entry.path, target)
-                    .and_then(|target| members.files.get(&target).copied()),
+                Kind::Symlink { target } => {
+                    links.extend(relative(&entry.path, target).map(|to| (entry.path.clone(), to)));
+                    None
+                }
                 _ => None,
             };
             if let Some(place) = place {
@@ -95,6 +97,12 @@ impl<'a> Members<'a> {
                     path: path.to_owned(),
                     source,
                 })?;
+        }
+        // Docker before 25 writes a layer that it has twice as a link, which may stand before the file.
+        for (link, target) in links {
+            if let Some(place) = members.files.get(&target).copied() {
+                members.files.entry(link).or_insert(place);
+            }
         }
         Ok(members)
     }

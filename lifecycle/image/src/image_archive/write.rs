@@ -8,7 +8,7 @@ use crate::json::canonical;
 use crate::layer::LAYER_TIME;
 use crate::layout::{LAYOUT, WriteLayoutError, index_entry, index_of};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
@@ -63,11 +63,23 @@ pub fn write_archive(
     image: &Image,
     name: Option<&ImageName>,
 ) -> Result<BlobDigest, WriteArchiveError> {
+    write_archive_without(sink, kind, image, name, &BTreeSet::new())
+}
+
+/// Writes an image as an archive to `sink`, without the layers whose blobs whoever reads it has.
+pub fn write_archive_without(
+    sink: &mut impl Write,
+    kind: ArchiveKind,
+    image: &Image,
+    name: Option<&ImageName>,
+    left_out: &BTreeSet<BlobDigest>,
+) -> Result<BlobDigest, WriteArchiveError> {
     let Documents { config, manifest } = image.documents();
     let mut archive = Archive { sink };
     let mut blobs: BTreeMap<BlobDigest, Content<'_>> = image
         .layers()
         .iter()
+        .filter(|layer| !left_out.contains(&layer.digest))
         .map(|layer| (layer.digest, Content::Layer(layer)))
         .collect();
     blobs.insert(config.digest, Content::Document(&config));
@@ -88,6 +100,36 @@ pub fn write_archive(
         .map_err(WriteArchiveError::Sink)?;
     archive.sink.flush().map_err(WriteArchiveError::Sink)?;
     Ok(manifest.digest)
+}
+
+/// Writes what a daemon whose layers are in a graph driver goes by: the configuration, the layers that are not left out and
+/// `manifest.json`. Such a daemon looks at a layer's file only where it does not have the layer, so the file may be missing. There is no
+/// OCI index: it would promise what is not there.
+pub fn write_docker_archive(
+    sink: &mut impl Write,
+    image: &Image,
+    left_out: &BTreeSet<BlobDigest>,
+) -> Result<(), WriteArchiveError> {
+    let config = image.documents().config;
+    let mut archive = Archive { sink };
+    let blobs: BTreeMap<BlobDigest, &Layer> = image
+        .layers()
+        .iter()
+        .filter(|layer| !left_out.contains(&layer.digest))
+        .map(|layer| (layer.digest, layer))
+        .collect();
+    archive.folder("blobs/")?;
+    archive.folder("blobs/sha256/")?;
+    archive.blob(&config.digest, Content::Document(&config))?;
+    for (digest, layer) in blobs {
+        archive.blob(&digest, Content::Layer(layer))?;
+    }
+    archive.file("manifest.json", &docker_manifest(image, &config, None))?;
+    archive
+        .sink
+        .write_all(&END)
+        .map_err(WriteArchiveError::Sink)?;
+    archive.sink.flush().map_err(WriteArchiveError::Sink)
 }
 
 /// `manifest.json` (Docker image specification 1.3, "Combined Image JSON + Filesystem Changeset Format").

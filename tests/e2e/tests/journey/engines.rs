@@ -192,3 +192,54 @@ fn tag(layout: &Path) -> String {
         .expect("the image in a layout has a name")
         .to_owned()
 }
+
+/// Straight into the daemon: no archive, and the second time only what it lacks.
+#[test]
+fn docker_daemon() {
+    let Some(engine) = Engine::docker() else {
+        return;
+    };
+    let longshore = Longshore::copied().with("DOCKER_HOST", engine.host());
+    let app = e2e::app::App::copy_of("flask-plain");
+    let words = ["--output", "docker-daemon:straight:1"];
+    longshore.build(app.path(), &words);
+    let said = engine.run(
+        "straight:1",
+        "/cnb/lifecycle/launcher",
+        &["python", "-c", "import flask; print('whole')"],
+    );
+    assert_eq!(said, "whole\n");
+    app.append("app.py", "\n# A remark.\n");
+    let again = longshore.build(app.path(), &words);
+    let line = again
+        .stderr
+        .lines()
+        .find(|line| line.contains("layers sent"))
+        .unwrap();
+    let sent = line.split(" (").nth(1).unwrap();
+    assert!(!sent.starts_with("0 "), "{line}");
+    // The base image's, Python's and the packages' layers are there.
+    assert!(line.contains(" kB)"), "{line}");
+    let inspected = longshore.run(&["inspect", "docker-daemon:straight:1"]);
+    inspected.assert_code(0);
+    assert!(
+        inspected.stdout.contains("gunicorn app:app"),
+        "{}",
+        inspected.stdout
+    );
+    let missing = longshore.run(&["inspect", "docker-daemon:nobody"]);
+    assert_ne!(missing.code, 0);
+    missing.assert_says(&["no image nobody"]);
+
+    let nowhere = Longshore::shared().with("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let said = nowhere.run(&[
+        "build",
+        app.path().to_str().unwrap(),
+        "-t",
+        "e2e-nowhere",
+        "--output",
+        "docker-daemon:x",
+    ]);
+    said.assert_code(63);
+    said.assert_says(&["/nowhere/docker.sock"]);
+}
