@@ -248,6 +248,7 @@ mod tests {
         assert_eq!(
             left,
             [
+                ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
                 ("PATH".into(), "/bin".into()),
                 (OsString::from("A"), OsString::from("b"))
             ]
