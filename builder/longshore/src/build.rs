@@ -1,6 +1,7 @@
 //! `longshore build`: one build without a daemon, from the app folder to a named image (ARCHITECTURE.md, "One build").
 
 mod app_layer;
+mod in_place;
 mod metadata_file;
 mod outputs;
 pub(crate) mod phases;
@@ -9,24 +10,27 @@ mod store_images;
 mod store_layers;
 pub(crate) mod workspace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cnb_spec::group::Group;
 use cnb_spec::labels::LauncherMetadata;
 use lifecycle::analyze::{AnalyzeInputs, analyze};
-use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, Exported, LauncherProgram, export};
+use lifecycle::export::{
+    CacheTime, ExportInputs, ExportPorts, Exported, FoldersAbove, LauncherProgram, export,
+};
 use lifecycle::restore::{RestoreInputs, restore};
 use oci_image::{BlobDigest, ImageName};
 
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
-use crate::commands::{Context, overlays};
+use crate::commands::Context;
 use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::Failure;
 use crate::output::{Output, size};
 use crate::stack_images::{self, Bases};
+use in_place::Place;
 use phases::{PLATFORM_API, PhaseSandbox};
 use request::Request;
 use store_images::StoreImages;
@@ -64,22 +68,26 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     if request.clear_cache {
         cache.clear().map_err(|error| errors::store(&error))?;
     }
-    let bases = stack_images::ensure(&request.mirrors, context)?;
-    let prepared = started.elapsed();
-
     let scratch = context
         .store
         .temporary("build")
         .map_err(|error| errors::store(&error))?;
-    let overlays = overlays(&scratch, output)?;
+    let place = Place::find(&scratch, &request, context)?;
+    let inside = place.inside();
+    let bases = match place {
+        Place::Sandbox(_) => stack_images::ensure(&request.mirrors, context)?,
+        Place::Here(_) => stack_images::find_run_image(context)?,
+    };
+    let prepared = started.elapsed();
+
     let workspace = Workspace::new(
         scratch,
         &request.app,
         &request.selection,
         &bases.build_tree,
-        overlays,
+        place,
     )?;
-    for (name, value) in request.platform_variables(context) {
+    for (name, value) in request.platform_variables(&inside, context) {
         workspace.set_variable(&name, &value)?;
     }
     let images = StoreImages::new(&context.store);
@@ -158,20 +166,25 @@ fn run_phases(
     output.heading("DETECTING");
     let ca_bundle = context.trust.pem();
     let local_mirrors = stack_images::local_mirrors(&request.mirrors, context);
-    let sandbox = |layers_mount| PhaseSandbox {
+    let sandbox = |layers| PhaseSandbox {
         root: workspace.root(),
         unpacked: &context.unpacked,
         program: &context.program,
         app: workspace.app_mount(),
-        layers: layers_mount,
+        layers,
         platform: workspace.platform(),
         network: &context.network,
         ca_bundle: ca_bundle.as_bytes(),
         local_mirrors: &local_mirrors,
     };
-    sandbox(workspace.layers_mount(&[])?)
-        .run("detector", &["-app=/workspace", "-layers=/layers"], output)?
-        .check("detector")?;
+    let run = |phase, restored: &[PathBuf]| {
+        let ended = match workspace.place() {
+            Place::Sandbox(_) => sandbox(workspace.layers_mount(restored)?).run(phase, output)?,
+            Place::Here(here) => here.run(phase, restored, output)?,
+        };
+        ended.check(phase)
+    };
+    run("detector", &[])?;
     let group: Group = read_toml(&layers_dir.join("group.toml"))?;
 
     output.heading("RESTORING");
@@ -187,9 +200,7 @@ fn run_phases(
 
     output.heading("BUILDING");
     let lowers = layers.lowers().map_err(|error| errors::store(&error))?;
-    sandbox(workspace.layers_mount(&lowers)?)
-        .run("builder", &["-app=/workspace", "-layers=/layers"], output)?
-        .check("builder")?;
+    run("builder", &lowers)?;
 
     output.heading("EXPORTING");
     let app = app_layer::look(request, workspace, context)?;
@@ -200,6 +211,7 @@ fn run_phases(
         names: vec![request.name.to_string()],
         layers_dir: layers_dir.clone(),
         layers_dir_in_image: "/layers".into(),
+        folders_above: FoldersAbove::Owned,
         app: app.source.clone(),
         app_dir_in_image: "/workspace".into(),
         group_path: layers_dir.join("group.toml"),
