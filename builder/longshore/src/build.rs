@@ -3,6 +3,7 @@
 mod app_layer;
 mod base_images;
 mod cache_image;
+mod in_place;
 mod metadata_file;
 mod outputs;
 pub(crate) mod phases;
@@ -12,20 +13,22 @@ mod store_images;
 mod store_layers;
 pub(crate) mod workspace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cnb_spec::group::Group;
 use cnb_spec::labels::LauncherMetadata;
 use lifecycle::analyze::{AnalyzeInputs, analyze};
-use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, Exported, LauncherProgram, export};
+use lifecycle::export::{
+    CacheTime, ExportInputs, ExportPorts, Exported, FoldersAbove, LauncherProgram, export,
+};
 use lifecycle::restore::{RestoreInputs, restore};
 use oci_image::{BlobDigest, Image, ImageName};
 use registry::{Outcome, Registry};
 
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
-use crate::commands::{Context, overlays};
+use crate::commands::Context;
 use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::{Exit, Failure};
@@ -34,6 +37,7 @@ use crate::registries;
 use crate::stack_images;
 use base_images::{Bases, Given};
 use cache_image::CacheImage;
+use in_place::Place;
 use phases::{PLATFORM_API, PhaseSandbox};
 use publishing::Publishing;
 use request::Request;
@@ -87,24 +91,25 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     let previous = previous_image(&request, &registry, context)?;
     let cache_image = CacheImage::open(&request, &registry, output)?;
     Publishing::check(&request, &registry)?;
-    let bases = base_images::find(&request, &registry, context)?;
-    let given: Vec<&Given> = previous.iter().chain([&bases.run]).collect();
-    let publishing = Publishing::new(&request, &registry, &given);
-    let prepared = started.elapsed();
-
     let scratch = context
         .store
         .temporary("build")
         .map_err(|error| errors::store(&error))?;
-    let overlays = overlays(&scratch, output)?;
+    let place = Place::find(&scratch, &request, context)?;
+    let inside = place.inside();
+    let bases = base_images::find(&request, &place, &registry, context)?;
+    let given: Vec<&Given> = previous.iter().chain([&bases.run]).collect();
+    let publishing = Publishing::new(&request, &registry, &given);
+    let prepared = started.elapsed();
+
     let workspace = Workspace::new(
         scratch,
         &request.app,
         &request.selection,
         &bases.build_trees,
-        overlays,
+        place,
     )?;
-    for (name, value) in request.platform_variables(context) {
+    for (name, value) in request.platform_variables(&inside, context) {
         workspace.set_variable(&name, &value)?;
     }
     let given = given.into_iter().cloned().collect();
@@ -212,20 +217,25 @@ fn run_phases(
     output.heading("DETECTING");
     let ca_bundle = context.trust.pem();
     let local_mirrors = stack_images::local_mirrors(&request.mirrors, context);
-    let sandbox = |layers_mount| PhaseSandbox {
+    let sandbox = |layers| PhaseSandbox {
         root: workspace.root(),
         unpacked: &context.unpacked,
         program: &context.program,
         app: workspace.app_mount(),
-        layers: layers_mount,
+        layers,
         platform: workspace.platform(),
         network: &context.network,
         ca_bundle: ca_bundle.as_bytes(),
         local_mirrors: &local_mirrors,
     };
-    sandbox(workspace.layers_mount(&[])?)
-        .run("detector", &["-app=/workspace", "-layers=/layers"], output)?
-        .check("detector")?;
+    let run = |phase, restored: &[PathBuf]| {
+        let ended = match workspace.place() {
+            Place::Sandbox(_) => sandbox(workspace.layers_mount(restored)?).run(phase, output)?,
+            Place::Here(here) => here.run(phase, restored, output)?,
+        };
+        ended.check(phase)
+    };
+    run("detector", &[])?;
     let group: Group = read_toml(&layers_dir.join("group.toml"))?;
 
     output.heading("RESTORING");
@@ -241,9 +251,7 @@ fn run_phases(
 
     output.heading("BUILDING");
     let lowers = layers.lowers().map_err(|error| errors::store(&error))?;
-    sandbox(workspace.layers_mount(&lowers)?)
-        .run("builder", &["-app=/workspace", "-layers=/layers"], output)?
-        .check("builder")?;
+    run("builder", &lowers)?;
 
     output.heading("EXPORTING");
     let app = app_layer::look(request, workspace, context)?;
@@ -254,6 +262,7 @@ fn run_phases(
         names: all_names(request),
         layers_dir: layers_dir.clone(),
         layers_dir_in_image: "/layers".into(),
+        folders_above: FoldersAbove::Owned,
         app: app.source.clone(),
         app_dir_in_image: "/workspace".into(),
         group_path: layers_dir.join("group.toml"),

@@ -10,7 +10,7 @@ use clap::Parser as _;
 use fetch::trust::Roots;
 use oci_image::layer::{Compression, LayerContents, write_layer};
 use oci_image::{BlobSource, DiffId, Image, Layer, LayerBlob};
-use sandbox::Helper;
+use sandbox::{Allowed, Helper};
 use store::{Store, Temporary};
 
 use crate::build::workspace::Overlays;
@@ -104,11 +104,16 @@ impl Context {
     }
 }
 
-/// Whether the kernel lets us mount overlays over this folder; where not, files are copied, and the user knows why it takes longer.
+/// Whether the kernel lets us mount overlays over this folder.
 pub(crate) fn overlays(scratch: &Temporary, output: &Output) -> Result<Overlays, Failure> {
     let allowed = sandbox::probe(&Helper::default(), scratch.path())
         .map_err(|error| errors::sandbox(&error))?;
-    Ok(match allowed.overlay {
+    Ok(overlays_of(allowed, scratch, output))
+}
+
+/// The same from what was found; where there are none, files are copied, and the user knows why it takes longer.
+pub(crate) fn overlays_of(allowed: Allowed, scratch: &Temporary, output: &Output) -> Overlays {
+    match allowed.overlay {
         Ok(()) => Overlays::Mounted,
         Err(reason) => {
             let folder = scratch.path().display();
@@ -117,7 +122,7 @@ pub(crate) fn overlays(scratch: &Temporary, output: &Output) -> Result<Overlays,
             ));
             Overlays::Refused
         }
-    })
+    }
 }
 
 /// Runs the command line and returns the exit code that `--help` documents.

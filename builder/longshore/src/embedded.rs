@@ -164,14 +164,33 @@ fn write_files(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
     )?;
     // The executable is mounted over this.
     fs::write(lifecycle.join("lifecycle"), b"")?;
+    write_links(&folder.join("cnb"), Path::new(PROGRAM_IN_SANDBOX))
+}
+
+/// Writes a `/cnb` whose programs are links to `program`, for a place where nothing can be mounted.
+pub(crate) fn write_cnb(cnb: &Path, program: &Path) -> io::Result<()> {
+    for (path, bytes) in files() {
+        if let Ok(below) = Path::new(&path).strip_prefix("cnb")
+            && !below.starts_with("lifecycle")
+        {
+            let path = cnb.join(below);
+            fs::create_dir_all(path.parent().expect("every path has a folder"))?;
+            fs::write(&path, bytes)?;
+        }
+    }
+    fs::create_dir_all(cnb.join("lifecycle"))?;
+    write_links(cnb, program)
+}
+
+fn write_links(cnb: &Path, program: &Path) -> io::Result<()> {
     for phase in PHASES.iter().filter(|&&phase| phase != "lifecycle") {
-        symlink(PROGRAM_IN_SANDBOX, lifecycle.join(phase))?;
+        symlink(program, cnb.join("lifecycle").join(phase))?;
     }
     for buildpack in &BUILDPACKS {
-        let bin = folder.join(format!("cnb/buildpacks/{}/bin", folder_of(buildpack.id)));
+        let bin = cnb.join(format!("buildpacks/{}/bin", folder_of(buildpack.id)));
         fs::create_dir_all(&bin)?;
-        symlink(PROGRAM_IN_SANDBOX, bin.join("detect"))?;
-        symlink(PROGRAM_IN_SANDBOX, bin.join("build"))?;
+        symlink(program, bin.join("detect"))?;
+        symlink(program, bin.join("build"))?;
     }
     Ok(())
 }
@@ -206,6 +225,23 @@ mod tests {
                 "{id}"
             );
         }
+    }
+
+    #[test]
+    fn write_cnb_leads_to_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let cnb = folder.path().join("cnb");
+        let program = folder.path().join("longshore");
+        write_cnb(&cnb, &program).unwrap();
+        let bin = cnb.join(format!("buildpacks/longshore_apt/{BUILDPACK_VERSION}/bin"));
+        for link in [
+            bin.join("detect"),
+            bin.join("build"),
+            cnb.join("lifecycle/builder"),
+        ] {
+            assert_eq!(fs::read_link(link).unwrap(), program);
+        }
+        assert!(cnb.join("order.toml").is_file());
     }
 
     #[test]

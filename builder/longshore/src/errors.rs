@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use buildpack_kit::Message;
 use debian::repository::RepositoryError;
@@ -79,6 +80,49 @@ pub(crate) fn sandbox(error: &SandboxError) -> Failure {
     Failure::new(Exit::Sandbox, title, chain(error))
 }
 
+/// No sandbox for a build, which there is another place for.
+pub(crate) fn no_sandbox_for_build(error: &SandboxError) -> Failure {
+    let failure = sandbox(error);
+    Failure {
+        body: format!(
+            "{}\n\n\
+             Or build without a sandbox in Longshore's build image, where the container takes its place: `longshore stack create stacks/trixie\n\
+             --output DIR` writes it to DIR/build; README.md, \"In a container\", has the flags.",
+            failure.body
+        ),
+        ..failure
+    }
+}
+
+/// The packages' own scripts run as root, which only a sandbox gives.
+pub(crate) fn no_sandbox_for_stack(error: &SandboxError) -> Failure {
+    let failure = sandbox(error);
+    if !error.is_refusal() {
+        return failure;
+    }
+    Failure {
+        body: format!(
+            "{}\n\n\
+             Base images cannot be made without it, in no container: their packages' own scripts have to run as root. Make them where it is\n\
+             allowed, and bring them along in the folder that XDG_DATA_HOME names.",
+            failure.body
+        ),
+        ..failure
+    }
+}
+
+/// A build in place has no run image to stand on.
+pub(crate) fn no_run_image(names: &[String], data: &Path) -> Failure {
+    let body = format!(
+        "This container allows no sandbox, and without one a run image cannot be made; it has to be there. {} has none that is called\n\
+         {}.\n\n\
+         Run `longshore stack create` where a sandbox is allowed, and mount the folder that XDG_DATA_HOME names there into this container.",
+        data.display(),
+        names.join(" or ")
+    );
+    Failure::new(Exit::Sandbox, "No run image", body)
+}
+
 /// The base images could not be made. The exit code is that of the cause underneath.
 pub(crate) fn stack(error: &StackError) -> Failure {
     // Matched, not looked for among the sources: a transparent variant passes over the very error that it holds.
@@ -87,7 +131,7 @@ pub(crate) fn stack(error: &StackError) -> Failure {
         StackError::Assemble {
             source: AssembleError::Configure(ConfigureError::Sandbox(cause)),
             ..
-        } => sandbox(cause),
+        } => no_sandbox_for_stack(cause),
         StackError::Folder(_)
         | StackError::Unpack(_)
         | StackError::Assemble { .. }

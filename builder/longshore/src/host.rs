@@ -110,12 +110,52 @@ const INDEX_VARIABLES: [&str; 20] = [
     "UV_PYTHON_DOWNLOADS_JSON_URL",
 ];
 
-/// Where the CA bundle stands inside the sandbox.
-pub(crate) const CA_BUNDLE_IN_SANDBOX: &str = "/run/longshore/ca-certificates.crt";
-/// Where the file that `PIP_CONFIG_FILE` names stands inside the sandbox.
-const PIP_CONFIG_IN_SANDBOX: &str = "/run/longshore/pip.conf";
-/// The home folder inside the sandbox: empty, writable, gone afterwards.
-pub(crate) const HOME_IN_SANDBOX: &str = "/home/cnb";
+/// Where a build's programs find what the host gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Inside {
+    /// The certificates that the host trusts.
+    pub(crate) ca_bundle: PathBuf,
+    /// The file that `PIP_CONFIG_FILE` names.
+    pub(crate) pip_config: PathBuf,
+    /// The home folder: empty but for pip's configuration, writable, gone afterwards.
+    pub(crate) home: PathBuf,
+}
+
+impl Inside {
+    /// Inside the sandbox.
+    pub(crate) fn sandbox() -> Self {
+        Self {
+            ca_bundle: "/run/longshore/ca-certificates.crt".into(),
+            pip_config: "/run/longshore/pip.conf".into(),
+            home: "/home/cnb".into(),
+        }
+    }
+
+    /// Where pip looks for a configuration file.
+    pub(crate) fn place_of(&self, config: PipConfig) -> PathBuf {
+        match config {
+            PipConfig::Site => SITE_PIP_CONFIG.into(),
+            PipConfig::Legacy => self.home.join(".pip/pip.conf"),
+            PipConfig::User => self.home.join(".config/pip/pip.conf"),
+            PipConfig::Chosen => self.pip_config.clone(),
+        }
+    }
+}
+
+/// pip's configuration files (pip user guide, "Configuration Files").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PipConfig {
+    /// The machine's.
+    Site,
+    /// The user's, at the place of old.
+    Legacy,
+    /// The user's.
+    User,
+    /// The one that `PIP_CONFIG_FILE` names.
+    Chosen,
+}
+
+const SITE_PIP_CONFIG: &str = "/etc/pip.conf";
 
 /// What the host says about its network.
 #[derive(Debug, Clone, Default)]
@@ -124,8 +164,8 @@ pub(crate) struct Network {
     pub(crate) index: BTreeMap<String, String>,
     pub(crate) ssl_cert_file: Option<PathBuf>,
     pub(crate) ssl_cert_dir: Option<OsString>,
-    /// pip's configuration files on the host, and where pip looks for each in the sandbox.
-    pub(crate) pip_configs: Vec<(PathBuf, String)>,
+    /// pip's configuration files on the host.
+    pub(crate) pip_configs: Vec<(PathBuf, PipConfig)>,
 }
 
 impl Network {
@@ -161,8 +201,8 @@ impl Network {
         }
     }
 
-    /// The variables with which pip, uv, git and our own downloads in the sandbox trust and reach what the host does.
-    pub(crate) fn sandbox_variables(&self) -> BTreeMap<String, String> {
+    /// The variables with which pip, uv, git and our own downloads in a build trust and reach what the host does.
+    pub(crate) fn variables(&self, inside: &Inside) -> BTreeMap<String, String> {
         let mut variables: BTreeMap<String, String> = [
             "SSL_CERT_FILE",
             "PIP_CERT",
@@ -171,17 +211,17 @@ impl Network {
             "GIT_SSL_CAINFO",
         ]
         .into_iter()
-        .map(|name| (name.to_owned(), CA_BUNDLE_IN_SANDBOX.to_owned()))
+        .map(|name| (name.to_owned(), inside.ca_bundle.display().to_string()))
         .collect();
         variables.extend(self.proxies.clone());
         if self
             .pip_configs
             .iter()
-            .any(|(_, target)| target == PIP_CONFIG_IN_SANDBOX)
+            .any(|(_, config)| *config == PipConfig::Chosen)
         {
             variables.insert(
                 "PIP_CONFIG_FILE".to_owned(),
-                PIP_CONFIG_IN_SANDBOX.to_owned(),
+                inside.pip_config.display().to_string(),
             );
         }
         variables
@@ -202,7 +242,7 @@ impl Network {
 
 /// pip's configuration files in the order in which pip reads them: site, user, then `PIP_CONFIG_FILE`
 /// (pip user guide, "Configuration Files"). `/dev/null` there means none at all.
-fn pip_configs(env: &Environment) -> Vec<(PathBuf, String)> {
+fn pip_configs(env: &Environment) -> Vec<(PathBuf, PipConfig)> {
     let chosen = env.path("PIP_CONFIG_FILE");
     if chosen.as_deref() == Some(Path::new("/dev/null")) {
         return Vec::new();
@@ -212,25 +252,22 @@ fn pip_configs(env: &Environment) -> Vec<(PathBuf, String)> {
         .path("XDG_CONFIG_HOME")
         .or_else(|| home.as_ref().map(|home| home.join(".config")));
     let candidates = [
-        (
-            Some(PathBuf::from("/etc/pip.conf")),
-            "/etc/pip.conf".to_owned(),
-        ),
+        (Some(PathBuf::from(SITE_PIP_CONFIG)), PipConfig::Site),
         (
             home.map(|home| home.join(".pip/pip.conf")),
-            format!("{HOME_IN_SANDBOX}/.pip/pip.conf"),
+            PipConfig::Legacy,
         ),
         (
             user.map(|config| config.join("pip/pip.conf")),
-            format!("{HOME_IN_SANDBOX}/.config/pip/pip.conf"),
+            PipConfig::User,
         ),
-        (chosen, PIP_CONFIG_IN_SANDBOX.to_owned()),
+        (chosen, PipConfig::Chosen),
     ];
     candidates
         .into_iter()
-        .filter_map(|(path, target)| {
+        .filter_map(|(path, config)| {
             path.filter(|path| path.is_file())
-                .map(|path| (path, target))
+                .map(|path| (path, config))
         })
         .collect()
 }

@@ -20,6 +20,7 @@ use crate::cli::{BuildArgs, BuildOptions, RunArgs};
 use crate::commands::{Context, overlays};
 use crate::errors;
 use crate::failure::{Exit, Failure};
+use crate::host::Inside;
 use crate::inspect::{self, Found};
 use crate::ports;
 
@@ -215,8 +216,9 @@ fn environment(
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     env.insert("PORT".to_owned(), port.to_string());
-    env.insert("HOME".to_owned(), "/home/cnb".to_owned());
-    env.extend(context.network.sandbox_variables());
+    let inside = Inside::sandbox();
+    env.insert("HOME".to_owned(), inside.home.display().to_string());
+    env.extend(context.network.variables(&inside));
     env.extend(variables);
     env.into_iter()
         .map(|(key, value)| (key.into(), value.into()))

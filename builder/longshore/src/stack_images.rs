@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use oci_image::{Image, Reference, write_layout};
 use registry::{Push, Registry};
 use sandbox::Helper;
-use stack::{Event, LockUse, Origin, Stack, StackInputs};
+use stack::{Event, LockUse, Origin, STACK_FOLDER_IN_BUILD_IMAGE, Stack, StackInputs};
 use url::Url;
 
 use crate::arguments;
@@ -50,6 +50,37 @@ pub(crate) fn ensure(options: &MirrorOptions, context: &Context) -> Result<Made,
     })
 }
 
+/// The run image's name in the store for a build in place: the one that belongs to this container's own stack, else the one that this program carries.
+/// Neither can be made here.
+pub(crate) fn find_run_image(context: &Context) -> Result<String, Failure> {
+    let own = Path::new("/").join(STACK_FOLDER_IN_BUILD_IMAGE);
+    let mut names = Vec::new();
+    for folder in [&own, &context.unpacked.stack] {
+        let name = stack::run_image_name(folder).map_err(|error| errors::stack(&error))?;
+        let found = context.store.image(&name);
+        if found.map_err(|error| errors::store(&error))?.is_some() {
+            return Ok(name);
+        }
+        names.push(name);
+    }
+    names.dedup();
+    Err(errors::no_run_image(&names, &context.folders.data))
+}
+
+/// A stack that is still to be made needs the sandbox, which is better said before hundreds of packages are downloaded.
+fn need_a_sandbox(folder: &Path, context: &Context) -> Result<(), Failure> {
+    let name = stack::run_image_name(folder).map_err(|error| errors::stack(&error))?;
+    let found = context.store.image(&name);
+    if found.map_err(|error| errors::store(&error))?.is_some() {
+        return Ok(());
+    }
+    let scratch = context.store.temporary("probe");
+    let scratch = scratch.map_err(|error| errors::store(&error))?;
+    sandbox::probe(&Helper::default(), scratch.path())
+        .map(drop)
+        .map_err(|error| errors::no_sandbox_for_stack(&error))
+}
+
 /// `longshore stack create`
 pub(crate) fn create(arguments: &StackArgs, context: &Context) -> Result<(), Failure> {
     let _hold = context
@@ -61,6 +92,7 @@ pub(crate) fn create(arguments: &StackArgs, context: &Context) -> Result<(), Fai
         .as_ref()
         .map(|text| StackPublishing::prepare(text, &arguments.insecure, context))
         .transpose()?;
+    need_a_sandbox(&arguments.dir, context)?;
     let stack = make(&arguments.dir, &arguments.mirrors, context)?;
     for (kind, image) in [("build", &stack.build), ("run", &stack.run)] {
         let found = inspect::find(&image.name, context)?;

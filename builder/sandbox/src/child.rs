@@ -219,14 +219,17 @@ pub enum Stream {
 }
 
 #[derive(Clone, Copy)]
-enum Direction {
+pub(crate) enum Direction {
     ToChild,
     FromChild(u8),
 }
 
 impl Stream {
     /// The program's end, and ours.
-    fn open(self, direction: Direction) -> Result<(OwnedFd, Option<File>), SandboxError> {
+    pub(crate) fn open(
+        self,
+        direction: Direction,
+    ) -> Result<(OwnedFd, Option<File>), SandboxError> {
         let opened = match self {
             Self::Null => null_device().map(|file| (file, None)),
             Self::Inherit => match direction {

@@ -75,6 +75,13 @@ pub enum SandboxError {
     },
 }
 
+impl SandboxError {
+    /// Whether no sandbox can be made here at all, whatever is in it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::UserNamespaces(_) | Self::Proc { .. })
+    }
+}
+
 fn said(detail: &str) -> String {
     if detail.is_empty() {
         String::new()

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::files::null_device;
-use crate::probe::run_probe;
+use crate::here;
+use crate::probe;
 use crate::supervisor;
-use crate::wire::{Order, Report, receive, send};
+use crate::wire::{Order, receive};
 
 /// The name (last part of `argv[0]`) under which a program is the sandbox's helper.
 pub const HELPER_NAME: &str = "longshore-sandbox";
@@ -33,14 +34,8 @@ fn serve() -> Option<ExitCode> {
     let (order, files) = receive::<Order>(&socket).ok()??;
     match order {
         Order::Run(request) => Some(supervisor::run(socket, *request, files)),
-        Order::Probe(scratch) => {
-            let report = match run_probe(&scratch) {
-                Ok(allowed) => Report::Probed(allowed),
-                Err(failure) => Report::Failed(failure),
-            };
-            send(&socket, &report, &[]).ok()?;
-            Some(ExitCode::SUCCESS)
-        }
-        Order::Signal { .. } => None,
+        Order::Probe(scratch) => Some(probe::answer(&socket, &scratch)),
+        Order::Keep(cleanup) => Some(here::keep(socket, cleanup, files)),
+        Order::Start(_) | Order::Signal { .. } => None,
     }
 }

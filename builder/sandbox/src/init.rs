@@ -150,7 +150,7 @@ fn attend(helper: &UnixStream, program: Pid, signals: &SignalFd) -> ExitCode {
 }
 
 /// Takes the dead away; says how the program ended if it is among them.
-fn reap(program: Pid) -> Option<Status> {
+pub(crate) fn reap(program: Pid) -> Option<Status> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == program => {

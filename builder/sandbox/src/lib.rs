@@ -17,6 +17,8 @@
 //!
 //! It is a fence against accidents and ordinary malice of a build, made of what every user may do:
 //! nothing of the host is visible but what is listed, and no privilege can be gained.
+//!
+//! Where the kernel refuses all that, [`Here`] runs programs in the container that is around them anyway.
 
 mod child;
 mod copy;
@@ -24,6 +26,7 @@ mod error;
 mod files;
 mod forbidden;
 mod helper;
+mod here;
 mod init;
 mod ledger;
 mod mounts;
@@ -42,6 +45,7 @@ pub use copy::{CopyError, flatten};
 pub use error::SandboxError;
 pub use forbidden::Forbidden;
 pub use helper::{HELPER_NAME, dispatch};
+pub use here::{Cleanup, Here, Program};
 pub use owners::Owner;
 pub use probe::{Allowed, probe};
 pub use spec::{

@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::overlay::mount_overlay;
 use crate::spec::{Mount, Network, OverlayInterface, Root, Sandbox};
 use crate::user::unshare_namespaces;
+pub(crate) use proc::try_proc;
 use tree::{Kind, Tree};
 pub(crate) use tree::{attach_staging, open_in};
 

@@ -15,13 +15,13 @@ use crate::error::Failure;
 use crate::init;
 use crate::ledger::Ledger;
 use crate::notify::{answer_one, answer_quickly};
-use crate::spec::RootEmulation;
+use crate::spec::{RootEmulation, User};
 use crate::user::{enter_user_namespace, unshare_namespaces};
 use crate::wire::{Order, Report, Request, receive, send};
 
 /// Runs one program; in the forked process, runs init instead. Either way the result is this process's exit code.
 pub(crate) fn run(caller: UnixStream, request: Request, files: Vec<OwnedFd>) -> ExitCode {
-    let socket = match enter_namespaces(&request) {
+    let socket = match enter_namespaces(request.sandbox.user) {
         Ok(()) => UnixStream::pair().map_err(Failure::step_io("make a socket")),
         Err(failure) => Err(failure),
     };
@@ -57,8 +57,8 @@ pub(crate) fn run(caller: UnixStream, request: Request, files: Vec<OwnedFd>) -> 
     }
 }
 
-fn enter_namespaces(request: &Request) -> Result<(), Failure> {
-    enter_user_namespace(request.sandbox.user)?;
+pub(crate) fn enter_namespaces(user: User) -> Result<(), Failure> {
+    enter_user_namespace(user)?;
     // The pid namespace is for children, so it has to be made before the fork; init makes the others.
     unshare_namespaces(UnshareFlags::NEWPID).map_err(|errno| Failure::UserNamespaces {
         errno: errno.raw_os_error(),
@@ -75,7 +75,7 @@ fn give_up(caller: &UnixStream, failure: Failure) -> ExitCode {
     unsafe_code,
     reason = "fork is safe in a process with one thread, which the helper is"
 )]
-fn fork() -> rustix::io::Result<Option<Pid>> {
+pub(crate) fn fork() -> rustix::io::Result<Option<Pid>> {
     match unsafe { nix::unistd::fork() } {
         Ok(nix::unistd::ForkResult::Child) => Ok(None),
         Ok(nix::unistd::ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),

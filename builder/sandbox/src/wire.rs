@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::Status;
 use crate::error::Failure;
+use crate::here::{Cleanup, Program};
 use crate::owners::Owner;
 use crate::probe::Allowed;
 use crate::spec::Sandbox;
@@ -35,6 +36,10 @@ pub(crate) enum Order {
     Run(Box<Request>),
     /// Say what the kernel allows, trying overlays below this folder.
     Probe(#[serde(with = "raw::path")] PathBuf),
+    /// Stay, run programs without a sandbox, and clean up. A lock to be kept comes with it.
+    Keep(Cleanup),
+    /// Start a program without a sandbox. The three standard streams come with it.
+    Start(Box<Program>),
     /// Send a signal to the program, or to its whole process group.
     Signal { signal: i32, group: bool },
 }

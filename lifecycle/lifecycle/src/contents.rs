@@ -58,6 +58,8 @@ pub struct AppSource {
     pub hidden: BTreeSet<TreePath>,
     /// Which modes they get in the image.
     pub modes: Modes,
+    /// The mode of the folder itself, where the one on disk is not the app's: a mount's, which only its owner could change.
+    pub own_mode: Option<u32>,
     /// The layer's digest, where it is known that no file changed since it was computed. Not used for apps with slices.
     pub unchanged: Option<DiffId>,
 }
@@ -69,6 +71,7 @@ impl AppSource {
             path: path.into(),
             hidden: BTreeSet::new(),
             modes: Modes::AsFound,
+            own_mode: None,
             unchanged: None,
         }
     }

@@ -49,9 +49,10 @@ pub struct ExportInputs {
     pub names: Vec<String>,
     /// The layers folder on this machine.
     pub layers_dir: PathBuf,
-    /// Where it is in the image. If that is the same path, the folders above a layer have the owners and modes that they have here; else
-    /// they belong to `owner`.
+    /// Where it is in the image.
     pub layers_dir_in_image: PathBuf,
+    /// Whose the folders above layers are.
+    pub folders_above: FoldersAbove,
     /// The app on this machine.
     pub app: AppSource,
     /// Where it is in the image.
@@ -84,6 +85,15 @@ pub struct ExportInputs {
     pub exec_env: String,
     /// When the cache is written.
     pub cache_time: CacheTime,
+}
+
+/// Whose the folders above a layer are, and which modes they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldersAbove {
+    /// What they are on this machine, if that is the same path; else as `Owned`.
+    AsFound,
+    /// They belong to the owner of the layers, with 0755.
+    Owned,
 }
 
 /// The launcher's program.

@@ -112,6 +112,16 @@ pub fn merge(lower: &Path, upper: &Path, target: &Path, files: LowerFiles) -> io
 
 /// Copies a folder of sources, all but what is left out (paths below `from`), with the modes of sources.
 pub fn copy_sources(from: &Path, to: &Path, leaves_out: &dyn Fn(&Path) -> bool) -> io::Result<()> {
+    copy_sources_into(from, to, leaves_out)?;
+    fs::set_permissions(to, source_permissions(FileKind::Folder, 0))
+}
+
+/// The same into a folder that may be somebody else's: its own mode stays.
+pub fn copy_sources_into(
+    from: &Path,
+    to: &Path,
+    leaves_out: &dyn Fn(&Path) -> bool,
+) -> io::Result<()> {
     for name in names(from)? {
         let (below, made) = (from.join(&name), to.join(&name));
         if leaves_out(&below) {
@@ -124,7 +134,7 @@ pub fn copy_sources(from: &Path, to: &Path, leaves_out: &dyn Fn(&Path) -> bool) 
             take_lower(&below, &made, LowerFiles::CopySources)?;
         }
     }
-    fs::set_permissions(to, source_permissions(FileKind::Folder, 0))
+    Ok(())
 }
 
 fn source_permissions(kind: FileKind, found: u32) -> Permissions {

@@ -13,7 +13,7 @@ use crate::configure::Surroundings;
 use crate::definition::Definition;
 use crate::dpkg_database;
 use crate::excludes::Filter;
-use crate::image::{About, StackImage, StoreImageError, store_image};
+use crate::image::{About, StackImage, StoreImageError, image_name, store_image};
 use crate::inputs::{
     DEFINITION, KEYRING, LOCK, LockUse, StackFolder, StackFolderError, StackInputs,
 };
@@ -82,6 +82,13 @@ pub fn create(
         Some(stack) => Ok(stack),
         None => make(inputs, folder, store, progress),
     }
+}
+
+/// The name of the run image that a stack of this folder has in the store, whether it is there or not.
+pub fn run_image_name(folder: &Path) -> Result<String, StackError> {
+    let folder = StackFolder::read(folder)?;
+    let suite = &folder.definition.suite;
+    Ok(image_name(suite, ImageKind::Run, &folder.key()))
 }
 
 /// Resolves the packages afresh and says what the lock is to be. The caller writes it to `stack.lock`.
@@ -281,7 +288,7 @@ impl Maker<'_> {
             definition,
             kind: image,
             date: self.lock.date,
-            tag: self.key.get(..12).unwrap_or(&self.key),
+            key: &self.key,
         };
         Ok(store_image(
             self.store,

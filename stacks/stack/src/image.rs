@@ -28,6 +28,14 @@ pub struct StackImage {
     pub layer: LayerBlob,
 }
 
+/// The name of a stack's image in the store; `key` names what the stack is made of.
+pub(crate) fn image_name(suite: &str, kind: ImageKind, key: &str) -> String {
+    format!(
+        "longshore-stack/{suite}-{kind}:{}",
+        key.get(..12).unwrap_or(key)
+    )
+}
+
 /// Writes the layer, makes the folder the layer's tree, and names the image.
 pub(crate) fn store_image(
     store: &Store,
@@ -66,10 +74,7 @@ pub(crate) fn store_image(
     let documents = image.documents();
     store.write_blob(&documents.config.bytes)?;
     let manifest = store.write_blob(&documents.manifest.bytes)?;
-    let name = format!(
-        "longshore-stack/{}-{}:{}",
-        about.definition.suite, about.kind, about.tag
-    );
+    let name = image_name(&about.definition.suite, about.kind, about.key);
     store.name_image(&NamedImage {
         name: name.clone(),
         manifest,
@@ -87,7 +92,7 @@ pub(crate) struct About<'a> {
     pub(crate) definition: &'a Definition,
     pub(crate) kind: ImageKind,
     pub(crate) date: Date,
-    pub(crate) tag: &'a str,
+    pub(crate) key: &'a str,
 }
 
 impl About<'_> {

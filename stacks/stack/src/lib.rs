@@ -27,6 +27,7 @@ pub use assemble::AssembleError;
 pub use configure::ConfigureError;
 pub use create::{
     Origin, RUN_STATUS, STACK_FOLDER_IN_BUILD_IMAGE, Stack, StackError, create, lock,
+    run_image_name,
 };
 pub use definition::{CnbUser, Definition, DefinitionError, Distribution, Files, ImageDefinition};
 pub use image::{StackImage, StoreImageError};

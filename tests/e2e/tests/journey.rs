@@ -8,6 +8,7 @@ mod engines;
 mod examples;
 mod failpoints;
 mod fallback;
+mod in_place;
 mod interpreter;
 mod mirrors;
 mod newcomer;

@@ -47,7 +47,10 @@ pub(crate) fn look(
     };
     if workspace.is_copy() {
         return Ok(AppLayer {
-            source: AppSource::folder(workspace.app_upper()),
+            source: AppSource {
+                own_mode: workspace.app_mode(),
+                ..AppSource::folder(workspace.app_upper())
+            },
             snapshot: None,
         });
     }
@@ -105,6 +108,7 @@ pub(crate) fn look(
         path: request.app.clone(),
         hidden,
         modes: Modes::OfSources,
+        own_mode: None,
         unchanged,
     };
     Ok(AppLayer {

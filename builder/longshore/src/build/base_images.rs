@@ -6,6 +6,7 @@ use lifecycle::images::OpenedImage;
 use oci_image::{ImageConfig, Platform, Reference};
 use registry::Registry;
 
+use super::in_place::Place as InSandboxOrHere;
 use super::request::Request;
 use crate::arguments::Place;
 use crate::commands::Context;
@@ -32,9 +33,10 @@ pub(crate) struct Given {
     pub(crate) repository: Option<Reference>,
 }
 
-/// Finds or makes both images.
+/// Finds or makes both images. In place, the container itself is the build image, and nothing can be made.
 pub(crate) fn find(
     request: &Request,
+    place: &InSandboxOrHere,
     registry: &Registry,
     context: &Context,
 ) -> Result<Bases, Failure> {
@@ -47,6 +49,17 @@ pub(crate) fn find(
     };
     let build = open("--build-image", request.bases.build_image.as_ref())?;
     let run = open("--run-image", request.bases.run_image.as_ref())?;
+    if let InSandboxOrHere::Here(_) = place {
+        if build.is_some() {
+            return Err(build_image_in_place());
+        }
+        let run = match run {
+            Some(run) => run,
+            None => made_here(&stack_images::find_run_image(context)?, context)?,
+        };
+        let build_trees = vec![PathBuf::from("/")];
+        return Ok(Bases { build_trees, run });
+    }
     let made = match (&build, &run) {
         (Some(_), Some(_)) => None,
         _ => Some(stack_images::ensure(&request.mirrors, context)?),
@@ -58,10 +71,7 @@ pub(crate) fn find(
     };
     let run = match (run, made) {
         (Some(run), _) => run,
-        (None, Some(made)) => {
-            let found = open_here(&made.run_name, context)?;
-            found.ok_or_else(|| not_there("the run image", &made.run_name))?
-        }
+        (None, Some(made)) => made_here(&made.run_name, context)?,
         (None, None) => return Err(not_there("--run-image", "")),
     };
     Ok(Bases { build_trees, run })
@@ -101,6 +111,17 @@ pub(crate) fn open(
         },
         repository: Some(reference),
     }))
+}
+
+/// The run image that was made here.
+fn made_here(name: &str, context: &Context) -> Result<Given, Failure> {
+    open_here(name, context)?.ok_or_else(|| not_there("the run image", name))
+}
+
+fn build_image_in_place() -> Failure {
+    let body = "No sandbox can be made here, so the build runs in this container itself, whatever --build-image names.\n\
+                Leave --build-image out, or start the container with the flags that allow the sandbox (README, \"In a container\").";
+    Failure::new(Exit::Usage, "The container is the build image", body)
 }
 
 /// An image of the store.

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 
 use sandbox::{Access, Mount, Network, OverlayDirs, Root, Sandbox, Status, Stream, Streams, User};
@@ -19,7 +19,7 @@ use sandbox::{Access, Mount, Network, OverlayDirs, Root, Sandbox, Status, Stream
 use crate::embedded::{PROGRAM_IN_SANDBOX, Unpacked};
 use crate::errors;
 use crate::failure::{Exit, Failure};
-use crate::host::{self, CA_BUNDLE_IN_SANDBOX, HOME_IN_SANDBOX};
+use crate::host::{self, Inside};
 use crate::output::{Level, Output};
 
 /// The Platform API that our own builds speak.
@@ -57,53 +57,14 @@ pub(crate) struct PhaseSandbox<'a> {
 
 impl PhaseSandbox<'_> {
     /// Runs one phase. Its lines go to the user as they come.
-    pub(crate) fn run(
-        &self,
-        phase: &str,
-        arguments: &[&str],
-        output: &Output,
-    ) -> Result<PhaseEnd, Failure> {
-        let mut argv = vec![format!("/cnb/lifecycle/{phase}")];
-        argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        argv.push(format!(
-            "-log-level={}",
-            if output.level() == Level::Verbose {
-                "debug"
-            } else {
-                "info"
-            }
-        ));
-        // One pipe for both: the order of a buildpack's lines is kept.
-        let (lines, stdout) =
-            std::io::pipe().map_err(|error| errors::storage("a pipe could not be made", &error))?;
-        let stderr = stdout
-            .try_clone()
-            .map_err(|error| errors::storage("a pipe could not be made", &error))?;
-        let streams = Streams {
-            stdin: Stream::Null,
-            stdout: Stream::File(stdout.into()),
-            stderr: Stream::File(stderr.into()),
-        };
+    pub(crate) fn run(&self, phase: &str, output: &Output) -> Result<PhaseEnd, Failure> {
+        let argv = argv(Path::new("/cnb"), phase, output);
+        let (lines, streams) = pipe()?;
         let child = self
             .sandbox()
             .spawn(&argv, streams)
             .map_err(|error| errors::sandbox(&error))?;
-        let mut said = Vec::new();
-        let mut in_warning = false;
-        for line in BufReader::new(lines).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            // A warning is a block that an empty line ends; it is said with `--quiet`, too.
-            in_warning = match errors::plain(&line) {
-                plain if plain.starts_with("[Warning: ") => true,
-                plain => in_warning && !plain.is_empty(),
-            };
-            if in_warning {
-                output.passed_on(&line);
-            } else {
-                output.info(&line);
-            }
-            said.push(line);
-        }
+        let said = relay(lines, output);
         let finished = child.wait().map_err(|error| errors::sandbox(&error))?;
         Ok(PhaseEnd {
             status: finished.status,
@@ -116,7 +77,7 @@ impl PhaseSandbox<'_> {
         sandbox.user = User::CNB;
         sandbox.network = Network::Host;
         sandbox.cwd = PathBuf::from("/workspace");
-        sandbox.env = environment();
+        sandbox.env = environment(&Inside::sandbox());
         sandbox.mounts = self.mounts();
         sandbox
     }
@@ -141,7 +102,7 @@ impl PhaseSandbox<'_> {
                 LayersMount::Plain(folder) => bind(folder, "/layers", Access::ReadWrite),
             },
             Mount::Tmpfs {
-                target: HOME_IN_SANDBOX.into(),
+                target: Inside::sandbox().home,
                 size: None,
             },
         ];
@@ -150,6 +111,54 @@ impl PhaseSandbox<'_> {
         mounts.extend(apt_sources());
         mounts
     }
+}
+
+/// A phase's command line, with the programs of this `/cnb`.
+pub(super) fn argv(cnb: &Path, phase: &str, output: &Output) -> Vec<OsString> {
+    let level = if output.level() == Level::Verbose {
+        "-log-level=debug"
+    } else {
+        "-log-level=info"
+    };
+    let words = ["-app=/workspace", "-layers=/layers", level];
+    std::iter::once(cnb.join("lifecycle").join(phase).into())
+        .chain(words.map(OsString::from))
+        .collect()
+}
+
+/// One pipe for both outputs: the order of a buildpack's lines is kept.
+pub(super) fn pipe() -> Result<(PipeReader, Streams), Failure> {
+    let made = || {
+        let (lines, stdout) = std::io::pipe()?;
+        let streams = Streams {
+            stdin: Stream::Null,
+            stderr: Stream::File(stdout.try_clone()?.into()),
+            stdout: Stream::File(stdout.into()),
+        };
+        Ok((lines, streams))
+    };
+    made().map_err(|error| errors::storage("a pipe could not be made", &error))
+}
+
+/// Passes a phase's lines on as they come, and returns them.
+pub(super) fn relay(lines: PipeReader, output: &Output) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut in_warning = false;
+    for line in BufReader::new(lines).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        // A warning is a block that an empty line ends; it is said with `--quiet`, too.
+        in_warning = match errors::plain(&line) {
+            plain if plain.starts_with("[Warning: ") => true,
+            plain => in_warning && !plain.is_empty(),
+        };
+        if in_warning {
+            output.passed_on(&line);
+        } else {
+            output.info(&line);
+        }
+        said.push(line);
+    }
+    said
 }
 
 /// How a phase ended, and what it said.
@@ -188,7 +197,7 @@ impl PhaseEnd {
 /// What every program inside needs to reach others: name resolution, trust.
 pub(crate) fn trust_mounts(ca_bundle: &[u8]) -> Vec<Mount> {
     let mut mounts = vec![Mount::Contents {
-        target: CA_BUNDLE_IN_SANDBOX.into(),
+        target: Inside::sandbox().ca_bundle,
         bytes: ca_bundle.to_vec(),
     }];
     for file in ["/etc/resolv.conf", "/etc/hosts"] {
@@ -205,10 +214,10 @@ pub(crate) fn trust_mounts(ca_bundle: &[u8]) -> Vec<Mount> {
 /// What installing needs besides: pip's configuration, folders of wheels and of Debian packages.
 fn source_mounts(network: &host::Network, folders: &[PathBuf]) -> Vec<Mount> {
     let mut mounts = Vec::new();
-    for (path, target) in &network.pip_configs {
+    for (path, config) in &network.pip_configs {
         if let Ok(bytes) = std::fs::read(path) {
             mounts.push(Mount::Contents {
-                target: target.into(),
+                target: Inside::sandbox().place_of(*config),
                 bytes,
             });
         }
@@ -246,13 +255,12 @@ fn apt_sources() -> Vec<Mount> {
 }
 
 /// What the phases themselves need; the build's own variables stand below /platform/env.
-fn environment() -> BTreeMap<OsString, OsString> {
+pub(super) fn environment(inside: &Inside) -> BTreeMap<OsString, OsString> {
     let pairs = [
         ("CNB_PLATFORM_API", PLATFORM_API),
         ("CNB_TARGET_OS", "linux"),
         ("CNB_USER_ID", "1000"),
         ("CNB_GROUP_ID", "1000"),
-        ("HOME", HOME_IN_SANDBOX),
         ("LANG", "C.UTF-8"),
         (
             "PATH",
@@ -262,6 +270,7 @@ fn environment() -> BTreeMap<OsString, OsString> {
     pairs
         .into_iter()
         .map(|(key, value)| (key.into(), value.into()))
+        .chain([("HOME".into(), inside.home.clone().into())])
         .collect()
 }
 

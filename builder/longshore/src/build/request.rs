@@ -11,6 +11,7 @@ use crate::arguments::{self, Place};
 use crate::cli::{BaseOptions, BuildArgs, MirrorOptions, RegistryOptions};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::host::Inside;
 use crate::registries;
 use crate::stack_images;
 
@@ -156,8 +157,12 @@ impl Request {
     }
 
     /// `/platform/env`: the app's and the user's variables, and under them what the host's network asks for.
-    pub(crate) fn platform_variables(&self, context: &Context) -> BTreeMap<String, String> {
-        let mut variables = context.network.sandbox_variables();
+    pub(crate) fn platform_variables(
+        &self,
+        inside: &Inside,
+        context: &Context,
+    ) -> BTreeMap<String, String> {
+        let mut variables = context.network.variables(inside);
         variables.extend(context.network.index.clone());
         variables.extend(stack_images::mirror_variables(&self.mirrors, context));
         if self.refresh {

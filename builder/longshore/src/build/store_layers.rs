@@ -130,6 +130,9 @@ impl<'a> StoreLayers<'a> {
         path: &Path,
         diff_id: &DiffId,
     ) -> Result<(), ImageError> {
+        if self.store.tree(diff_id).map_err(ImageError::new)?.is_some() {
+            return Ok(());
+        }
         let name = format!("{}.{layer}", buildpack.escaped());
         let staged = self
             .workspace
@@ -137,7 +140,7 @@ impl<'a> StoreLayers<'a> {
             .map_err(ImageError::new)?;
         let parent = staged.join("layers").join(buildpack.escaped());
         std::fs::create_dir_all(&parent).map_err(ImageError::new)?;
-        overlay::move_whole(path, &parent.join(layer.as_str())).map_err(ImageError::new)?;
+        take(path, &parent.join(layer.as_str())).map_err(ImageError::new)?;
         let tree = StagedTree {
             path: &staged,
             diff_id: *diff_id,
@@ -251,6 +254,20 @@ impl<'a> StoreLayers<'a> {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renames a layer's folder; copies it where it is in another file system, as `/layers` of a container may be.
+fn take(path: &Path, target: &Path) -> io::Result<()> {
+    let found = std::fs::symlink_metadata(path)?;
+    match overlay::move_whole(path, target) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            // On its way it was made writable.
+            std::fs::set_permissions(path, found.permissions())?;
+            std::fs::create_dir(target)?;
+            sandbox::flatten(&[path.to_owned()], target).map_err(io::Error::other)
+        }
+        moved => moved,
     }
 }
 

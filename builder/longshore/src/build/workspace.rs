@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode};
 use sandbox::{Access, OverlayDirs, Root};
 use store::{Temporary, overlay};
 
+use super::in_place::{self, InPlace, Place};
 use super::phases::{AppMount, LayersMount};
 use crate::app::selection::Selection;
 use crate::errors;
@@ -24,8 +25,13 @@ pub(crate) struct Workspace {
     base: Vec<PathBuf>,
     /// Paths below the app folder that the build does not see.
     hidden: BTreeSet<PathBuf>,
-    overlays: Overlays,
+    place: Place,
     copied: bool,
+    layers: PathBuf,
+    app: PathBuf,
+    platform: PathBuf,
+    /// The app folder's mode, where the one on disk is not the app's.
+    app_mode: Option<u32>,
 }
 
 /// Whether the kernel mounts overlays with their upper folder in the store's file system; where not, everything is copied.
@@ -42,15 +48,24 @@ impl Workspace {
         app_folder: &Path,
         selection: &Selection,
         base: &[PathBuf],
-        overlays: Overlays,
+        place: Place,
     ) -> Result<Self, Failure> {
+        let overlays = match place {
+            Place::Sandbox(overlays) => overlays,
+            Place::Here(here) => return Self::in_place(scratch, app_folder, selection, here),
+        };
         let copied = selection.needs_copy || overlays == Overlays::Refused;
+        let folder = |name: &str| scratch.path().join(name);
         let workspace = Self {
+            layers: folder("layers"),
+            app: folder("app"),
+            platform: folder("platform"),
+            app_mode: None,
             scratch,
             app_folder: app_folder.to_owned(),
             base: base.to_owned(),
             hidden: selection.hidden(),
-            overlays,
+            place,
             copied,
         };
         workspace
@@ -59,19 +74,42 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// The folders of a build in place: `/layers` and `/workspace` themselves, which are empty. The app is copied.
+    fn in_place(
+        scratch: Temporary,
+        app_folder: &Path,
+        selection: &Selection,
+        here: InPlace,
+    ) -> Result<Self, Failure> {
+        let workspace = Self {
+            scratch,
+            app_folder: app_folder.to_owned(),
+            base: vec![PathBuf::from("/")],
+            hidden: selection.hidden(),
+            copied: true,
+            layers: PathBuf::from(in_place::LAYERS),
+            app: PathBuf::from(in_place::WORKSPACE),
+            platform: here.platform(),
+            app_mode: here.app_mode(),
+            place: Place::Here(here),
+        };
+        let made = fs::create_dir_all(workspace.platform.join("env")).and_then(|()| {
+            overlay::copy_sources_into(&workspace.app_folder, &workspace.app, &|path| {
+                workspace.is_hidden(path)
+            })
+        });
+        made.map_err(|error| errors::storage("the app could not be copied", &error))?;
+        Ok(workspace)
+    }
+
     fn prepare(&self) -> io::Result<()> {
-        for name in [
-            "root",
-            "root-work",
-            "layers",
-            "layers-work",
-            "app",
-            "app-work",
-            "platform/env",
-        ] {
+        for name in ["root", "root-work", "layers-work", "app-work"] {
             fs::create_dir_all(self.folder(name))?;
         }
-        if self.overlays == Overlays::Refused {
+        for path in [&self.layers, &self.app, &self.platform.join("env")] {
+            fs::create_dir_all(path)?;
+        }
+        if self.overlays() == Overlays::Refused {
             sandbox::flatten(&self.base_uppermost_first(), &self.folder("root"))
                 .map_err(io::Error::other)?;
         }
@@ -80,7 +118,7 @@ impl Workspace {
         } else {
             // The folder's own mode is of no more meaning than the modes in it; but where it differs, something changed it.
             let permissions = fs::metadata(&self.app_folder)?.permissions();
-            fs::set_permissions(self.folder("app"), permissions)?;
+            fs::set_permissions(&self.app, permissions)?;
             self.hide()
         }
     }
@@ -88,7 +126,7 @@ impl Workspace {
     /// Puts an overlay's whiteout over everything that stays out: a character device 0:0, which any user may make since Linux 5.8.
     fn hide(&self) -> io::Result<()> {
         for path in &self.hidden {
-            let whiteout = self.folder("app").join(path);
+            let whiteout = self.app.join(path);
             if let Some(parent) = path.parent() {
                 self.make_folders_like(parent)?;
             }
@@ -108,7 +146,7 @@ impl Workspace {
         let mut path = PathBuf::new();
         for part in relative.components() {
             path.push(part);
-            let upper = self.folder("app").join(&path);
+            let upper = self.app.join(&path);
             if !upper.try_exists()? {
                 fs::create_dir(&upper)?;
                 fs::set_permissions(
@@ -121,10 +159,12 @@ impl Workspace {
     }
 
     fn copy_app(&self) -> io::Result<()> {
-        overlay::copy_sources(&self.app_folder, &self.folder("app"), &|path| {
-            path.strip_prefix(&self.app_folder)
-                .is_ok_and(|path| self.hidden.contains(path))
-        })
+        overlay::copy_sources(&self.app_folder, &self.app, &|path| self.is_hidden(path))
+    }
+
+    fn is_hidden(&self, path: &Path) -> bool {
+        path.strip_prefix(&self.app_folder)
+            .is_ok_and(|path| self.hidden.contains(path))
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -137,7 +177,7 @@ impl Workspace {
 
     /// `/`: thrown away.
     pub(crate) fn root(&self) -> Root {
-        match self.overlays {
+        match self.overlays() {
             Overlays::Mounted => Root::Overlay(OverlayDirs {
                 lowers: self.base_uppermost_first(),
                 upper: self.folder("root"),
@@ -153,12 +193,12 @@ impl Workspace {
     /// `/workspace`.
     pub(crate) fn app_mount(&self) -> AppMount {
         if self.copied {
-            return AppMount::Copy(self.folder("app"));
+            return AppMount::Copy(self.app.clone());
         }
         let lowers = vec![self.app_folder.clone()];
         AppMount::Overlay(OverlayDirs {
             lowers,
-            upper: self.folder("app"),
+            upper: self.app.clone(),
             work: self.folder("app-work"),
         })
     }
@@ -168,7 +208,7 @@ impl Workspace {
         if restored.is_empty() {
             return Ok(LayersMount::Plain(self.layers()));
         }
-        if self.overlays == Overlays::Refused {
+        if self.overlays() == Overlays::Refused {
             sandbox::flatten(restored, &self.layers())
                 .map_err(|error| errors::storage_of(&error))?;
             return Ok(LayersMount::Plain(self.layers()));
@@ -180,18 +220,30 @@ impl Workspace {
         }))
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     pub(crate) fn overlays(&self) -> Overlays {
-        self.overlays
+        match self.place {
+            Place::Sandbox(overlays) => overlays,
+            // Nothing can be mounted.
+            Place::Here(_) => Overlays::Refused,
+        }
     }
 
     /// What the build wrote below `/layers`; files written here before it are there in the sandbox.
     pub(crate) fn layers(&self) -> PathBuf {
-        self.folder("layers")
+        self.layers.clone()
     }
 
     /// What the build wrote below `/workspace`, or the whole app where it was copied.
     pub(crate) fn app_upper(&self) -> PathBuf {
-        self.folder("app")
+        self.app.clone()
+    }
+
+    pub(crate) fn app_mode(&self) -> Option<u32> {
+        self.app_mode
     }
 
     pub(crate) fn is_copy(&self) -> bool {
@@ -199,7 +251,7 @@ impl Workspace {
     }
 
     pub(crate) fn platform(&self) -> PathBuf {
-        self.folder("platform")
+        self.platform.clone()
     }
 
     /// A new empty folder for a layer on its way into the store.
@@ -223,7 +275,7 @@ impl Workspace {
 
     /// Writes a variable for the buildpacks: a file below `/platform/env`.
     pub(crate) fn set_variable(&self, name: &str, value: &str) -> Result<(), Failure> {
-        let path = self.folder("platform/env").join(name);
+        let path = self.platform.join("env").join(name);
         fs::write(&path, value).map_err(|error| {
             errors::storage(&format!("{} could not be written", path.display()), &error)
         })

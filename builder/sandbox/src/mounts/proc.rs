@@ -1,5 +1,6 @@
 //! `/proc` of the sandbox's own pid namespace, without what would reach the host.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::mount::MountAttrFlags;
@@ -26,12 +27,7 @@ const HIDDEN: &[&str] = &[
 ];
 
 pub(super) fn mount_proc(tree: &mut Tree) -> Result<(), Failure> {
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let mounted = new_mount("proc", &[], attributes).map_err(|errno| Failure::Proc {
-        errno: errno.raw_os_error(),
-    })?;
+    let mounted = new_proc()?;
     tree.attach(&mounted, Path::new("/proc"), Kind::Folder)?;
     for path in READ_ONLY.iter().map(Path::new) {
         // What this kernel does not have needs no protection.
@@ -48,6 +44,20 @@ pub(super) fn mount_proc(tree: &mut Tree) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Whether the kernel gives this process a `/proc`: it refuses where parts of the one around it are hidden.
+pub(crate) fn try_proc() -> Result<(), Failure> {
+    new_proc().map(drop)
+}
+
+fn new_proc() -> Result<OwnedFd, Failure> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    new_mount("proc", &[], attributes).map_err(|errno| Failure::Proc {
+        errno: errno.raw_os_error(),
+    })
 }
 
 fn failed(path: &Path) -> impl Fn(rustix::io::Errno) -> Failure {

@@ -7,6 +7,7 @@
 )]
 
 mod emulation;
+mod here;
 mod isolation;
 mod life;
 mod world;

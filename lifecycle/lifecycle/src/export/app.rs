@@ -90,7 +90,7 @@ pub(super) fn contents<'a>(
     }
     let app = &inputs.app_dir_in_image;
     let modes = inputs.app.modes;
-    let mut contents = with_parents(app, &inputs.app.path, inputs.owner)?;
+    let mut contents = with_parents(app, &inputs.app.path, inputs)?;
     for below in paths {
         let disk = disk_path(inputs, below);
         let at = match &below[..] {
@@ -106,7 +106,11 @@ pub(super) fn contents<'a>(
         };
         let found = found.map_err(|source| FileError::read(&disk, source))?;
         contents = if found.is_dir() {
-            contents.folder(&at, modes.of(FileKind::Folder, found.mode()), inputs.owner)
+            let mode = match inputs.app.own_mode {
+                Some(mode) if below.is_empty() => mode,
+                _ => modes.of(FileKind::Folder, found.mode()),
+            };
+            contents.folder(&at, mode, inputs.owner)
         } else {
             let rules = TreeRules::buildpack(inputs.owner).with_modes(modes);
             contents.tree(disk, &at, rules)

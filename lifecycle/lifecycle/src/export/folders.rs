@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_image::layer::{LayerContents, TreeRules};
 use oci_image::{Owner, TreePath};
 
-use super::{ExportError, ExportInputs};
+use super::{ExportError, ExportInputs, FoldersAbove};
 use crate::files::FileError;
 
 /// A folder below the layers folder, at its path in the image.
@@ -17,21 +17,21 @@ pub(super) fn layers_folder<'a>(
     below: &Path,
 ) -> Result<LayerContents<'a>, ExportError> {
     let at = inputs.layers_dir_in_image.join(below);
-    let contents = with_parents(&at, &inputs.layers_dir.join(below), inputs.owner)?;
+    let contents = with_parents(&at, &inputs.layers_dir.join(below), inputs)?;
     let rules = TreeRules::buildpack(inputs.owner);
     Ok(contents.tree(disk, &tree_path(&at)?, rules))
 }
 
-/// The folders above `at`. If what is there stands at the same path on this machine (as it does in a builder's container), they are as they are there, like the
+/// The folders above `at`. With [`FoldersAbove::AsFound`], if what is there stands at the same path on this machine (as it does in a builder's container), they are as they are there, like the
 /// reference implementation has them; else they are the user's own.
 pub(super) fn with_parents<'a>(
     at: &Path,
     disk: &Path,
-    owner: Owner,
+    inputs: &ExportInputs,
 ) -> Result<LayerContents<'a>, ExportError> {
     let path = tree_path(at)?;
-    if at != disk {
-        return Ok(LayerContents::new().parents_of(&path, owner));
+    if at != disk || inputs.folders_above == FoldersAbove::Owned {
+        return Ok(LayerContents::new().parents_of(&path, inputs.owner));
     }
     let mut contents = LayerContents::new();
     let parents: Vec<&Path> = at.ancestors().skip(1).collect();

@@ -19,7 +19,9 @@ use super::settings::{Settings, read_group};
 use crate::analyze::RunImageFile;
 use crate::cache::LayerCache;
 use crate::contents::{AppSource, LayersFolder};
-use crate::export::{CacheTime, ExportInputs, ExportPorts, LauncherProgram, LauncherSbom, export};
+use crate::export::{
+    CacheTime, ExportInputs, ExportPorts, FoldersAbove, LauncherProgram, LauncherSbom, export,
+};
 use crate::files::{FileError, read_toml, read_toml_if_there};
 use crate::image_name::ImageName;
 
@@ -147,6 +149,7 @@ fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, F
         layers_dir_in_image: layers_dir.clone(),
         layers_dir,
         app_dir_in_image: app_dir.clone(),
+        folders_above: FoldersAbove::AsFound,
         app: AppSource::folder(app_dir),
         group_path: settings.group_path(),
         analyzed,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,9 @@ use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::{CacheMetadata, LauncherMetadata};
 use lifecycle::cache::{CachedLayer, LayerCache};
 use lifecycle::contents::{AppSource, LayerSource, LayersFolder, LayersView};
-use lifecycle::export::{CacheTime, ExportInputs, ExportPorts, LauncherProgram, Role, export};
+use lifecycle::export::{
+    CacheTime, ExportInputs, ExportPorts, FoldersAbove, LauncherProgram, Role, export,
+};
 use lifecycle::images::ImageError;
 use lifecycle::layouts::OciLayouts;
 use lifecycle::output::{Level, Output};
@@ -110,6 +113,7 @@ fn inputs(fixture: &Fixture, app: AppSource) -> ExportInputs {
         names: vec!["test/app".into()],
         layers_dir: fixture.path("layers"),
         layers_dir_in_image: "/layers".into(),
+        folders_above: FoldersAbove::AsFound,
         app,
         app_dir_in_image: "/workspace".into(),
         group_path: fixture.path("layers/group.toml"),
@@ -127,6 +131,58 @@ fn inputs(fixture: &Fixture, app: AppSource) -> ExportInputs {
         exec_env: "production".into(),
         cache_time: CacheTime::After,
     }
+}
+
+/// Where the folders stand at the same paths as in the image, but are mounts of somebody else's.
+#[test]
+fn export_folders_above_owned() {
+    let fixture = Fixture::with_run_image("0.15");
+    let build =
+        "mkdir \"$1/l\"; echo x >\"$1/l/f\"; printf '[types]\\nlaunch = true\\n' >\"$1/l.toml\"";
+    fixture.buildpack("x/y", "0.10", "", "", build);
+    fixture.order(&["x/y"]);
+    fixture.write("app/file", "1");
+    fixture.build();
+    let mounted = fs::Permissions::from_mode(0o1777);
+    for folder in ["layers", "app"] {
+        fs::set_permissions(fixture.path(folder), mounted.clone()).unwrap();
+    }
+
+    let layouts = fixture.layouts();
+    let name = "test/app".parse().unwrap();
+    let images = OciLayouts::new(&layouts, &name, NonZeroUsize::MIN);
+    let layers = fixture.path("layers");
+    let app = AppSource {
+        own_mode: Some(0o755),
+        ..AppSource::folder(fixture.path("app"))
+    };
+    let inputs = ExportInputs {
+        layers_dir_in_image: layers.clone(),
+        folders_above: FoldersAbove::Owned,
+        ..inputs(&fixture, app)
+    };
+    let ports = ExportPorts {
+        images: &images,
+        view: &LayersFolder(&layers),
+        cache: None,
+    };
+    let output = Output::new(Level::Error, |_, line| panic!("{line}"));
+    let exported = export(&inputs, ports, &output).unwrap();
+    let layer = entries(&exported.layers[0].blob);
+    let above: Vec<String> = layers
+        .ancestors()
+        .filter(|path| path.parent().is_some())
+        .map(|path| format!("d 755 1000:1000 {}", path.display()))
+        .collect();
+    for entry in above {
+        assert!(layer.contains(&entry), "no {entry} in {layer:?}");
+    }
+    let app = exported
+        .layers
+        .iter()
+        .find(|layer| matches!(layer.role, Role::App { .. }))
+        .unwrap();
+    assert_eq!(entries(&app.blob)[0], "d 755 1000:1000 /workspace");
 }
 
 #[test]
