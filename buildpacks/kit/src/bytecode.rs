@@ -19,26 +19,40 @@ use std::thread;
 
 /// Compiles one file per line of standard input and answers with a line. Files that are no Python 3 (templates, old code) stay sources.
 ///
-/// marshal writes an object that anything else refers to in another way (`FLAG_REF`), so the bytes depend on what the process has done
-/// before, above all on the strings that other files left interned. So each file is compiled in a child that has done nothing yet, all
-/// of them forked in the same state; what errors import is imported before.
+/// marshal writes an object in another way if anything else refers to it (`FLAG_REF`, where `Py_REFCNT` is not 1), so the bytes would depend
+/// on what the process has done before: names are interned, and other modules have some of them too. Here everything in a module's code is
+/// held once more while it is written, so that all of it counts as referred to, whatever else there is.
 const WORKER: &str = "\
-import gc, linecache, os, py_compile, sys, tokenize, traceback
-try:
-    compile('(', '?', 'exec')
-except SyntaxError:
-    traceback.format_exc()
-mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-gc.freeze()
+import importlib.machinery, importlib.util, marshal, os, sys, types
+
+def hold(value, held):
+    held.append(value)
+    if isinstance(value, (tuple, frozenset)):
+        for item in value:
+            hold(item, held)
+    elif isinstance(value, types.CodeType):
+        hold((value.co_name, getattr(value, 'co_qualname', ''), value.co_filename), held)
+        hold((value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars), held)
+        hold(value.co_consts, held)
+
+def compile_file(path):
+    with open(path, 'rb') as file:
+        source = file.read()
+    code = importlib.machinery.SourceFileLoader('', path).source_to_code(source, path)
+    held = []
+    hold(code, held)
+    # PEP 552: hash-based, unchecked.
+    header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, 'little') + importlib.util.source_hash(source)
+    target = importlib.util.cache_from_source(path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, 'wb') as file:
+        file.write(header + marshal.dumps(code))
+
 for line in sys.stdin.buffer:
-    child = os.fork()
-    if child == 0:
-        try:
-            py_compile.compile(os.fsdecode(line[:-1]), doraise=True, invalidation_mode=mode)
-        except Exception:
-            pass
-        os._exit(0)
-    os.waitpid(child, 0)
+    try:
+        compile_file(os.fsdecode(line[:-1]))
+    except Exception:
+        pass
     sys.stdout.buffer.write(b'\\n')
     sys.stdout.buffer.flush()
 ";

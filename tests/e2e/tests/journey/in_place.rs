@@ -203,7 +203,7 @@ fn errors_of_the_command(container: &Container<'_>) {
             ["[Error: Nothing stays there]", "/workspace/image"],
         ),
         (
-            "longshore run in-place -- true",
+            "longshore run in-place-flask-plain -- true",
             70,
             [
                 "[Error: The kernel forbids user namespaces]",
@@ -235,8 +235,13 @@ fn errors_of_the_command(container: &Container<'_>) {
 
 /// The digest of an app as this machine builds it.
 fn host_digest(app: &Path) -> String {
-    let said = Longshore::shared().build(app, &["-t", "e2e-in-place"]);
+    let said = Longshore::shared().build(app, &["-t", &format!("e2e-{}", name_of(app))]);
     said.digest().to_owned()
+}
+
+/// A name for each app, so that no build looks back at the image of another.
+fn name_of(app: &Path) -> String {
+    format!("in-place-{}", app.file_name().unwrap().display())
 }
 
 /// Our build image in an engine, with everything of ours that a container is given.
@@ -337,7 +342,7 @@ impl<'a> Container<'a> {
             "sh",
             "/src",
             "-t",
-            "in-place",
+            &name_of(app),
             "--output",
             "oci:/out/image",
         ];
