@@ -45,8 +45,18 @@ pub(crate) fn storage_of(error: &(dyn Error + 'static)) -> Failure {
     }
 }
 
+/// The innermost one: what wraps it is an [`io::Error`] too, often, of no kind.
 fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    cause_of(error)
+    let mut found = None;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io_error) = error.downcast_ref::<io::Error>() {
+            let inner = io_error.get_ref().and_then(|inner| io_cause(inner));
+            found = Some(inner.unwrap_or(io_error));
+        }
+        next = error.source();
+    }
+    found
 }
 
 /// The first error of a kind among an error and its causes. An [`io::Error`] hides what it wraps, so that is looked into as well.
@@ -293,6 +303,14 @@ mod tests {
              The disk is full. Free some space (`longshore cache prune` gives back what no image needs), or let\n\
              XDG_CACHE_HOME and XDG_DATA_HOME name folders on a larger one."
         );
+    }
+
+    #[test]
+    fn io_cause_is_the_innermost() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let wrapped = io::Error::other(io::Error::other(full));
+        let cause = io_cause(&wrapped).map(io::Error::kind);
+        assert_eq!(cause, Some(io::ErrorKind::StorageFull));
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Fa
             .is_none_or(|process| process == "web");
     let mut variables = arguments::variables(&arguments.env, &context.env)?;
     let port = ports::choose(arguments.port, variables.remove("PORT").as_deref())?;
+    let number = port.number;
 
     let scratch = context
         .store
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Fa
     sandbox.network = Network::Host;
     sandbox.cwd = working_directory(&image);
     sandbox.mounts = trust_mounts(context.trust.pem().as_bytes());
-    sandbox.env = environment(&image, port, variables, context);
+    sandbox.env = environment(&image, number, variables, context);
 
     let mut signals = Signals::new(FORWARDED)
         .map_err(|error| errors::storage("signals could not be caught", &error))?;
@@ -94,7 +95,7 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Fa
     if serves {
         context
             .output
-            .info(&format!("Listening on http://127.0.0.1:{port}"));
+            .info(&format!("Listening on http://127.0.0.1:{number}"));
     }
     let signaller = child.signaller();
     let handle = signals.handle();
@@ -102,6 +103,7 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<ExitCode, Fa
     let finished = child.wait().map_err(|error| errors::sandbox(&error));
     handle.close();
     drop(forwarder.join());
+    drop(port);
     Ok(match finished?.status {
         Status::Exited(code) => ExitCode::from(code as u8),
         Status::Signaled(signal) => ExitCode::from(128 + signal as u8),

@@ -212,6 +212,8 @@ fn disk_that_fills_during_the_export() {
     }
     let home = Home::copied();
     let app = App::copy_of("dash-minimal");
+    // No other test has made this environment's layer before.
+    app.append("requirements.txt", "iniconfig==2.0.0\n");
     let longshore = Longshore::at(Home::below(home.folder()));
     // The images of before are on the small disk too; a little is left.
     let script = "data=$XDG_DATA_HOME/longshore; size=$(du -sm \"$data\" | cut -f1); \

@@ -1,6 +1,7 @@
 //! From an app folder to a real registry, and on from there on another machine.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +13,7 @@ use e2e::registry::{Kind, LOGIN, Registry};
 use e2e::skip;
 use serde_json::Value;
 use tempfile::TempDir;
+use test_registry::{Options, TestRegistry};
 
 const USAGE: i32 = 2;
 const CREDENTIALS: i32 = 62;
@@ -342,6 +344,91 @@ fn credentials() {
     Longshore::copied()
         .with("CNB_REGISTRY_AUTH", given)
         .build(&app, &["--publish", &tag]);
+}
+
+/// A program that never answers must not hold up a CI job for ever.
+#[test]
+fn credential_helper_that_hangs() {
+    let Some(registry) = Registry::start(Kind::Password) else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let helper = folder.path().join("docker-credential-slow");
+    fs::write(&helper, "#!/bin/sh\nsleep 600\n").unwrap();
+    fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(
+        folder.path().join("config.json"),
+        r#"{"credsStore": "slow"}"#,
+    )
+    .unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let longshore = offline()
+        .with("DOCKER_CONFIG", folder)
+        .with("PATH", format!("{folder}:/usr/bin:/bin"));
+    let tag = format!("{}/app:v1", registry.host());
+    let said = attempt(&longshore, &["--publish", &tag]);
+    said.assert_code(CREDENTIALS);
+    said.assert_says(&["docker-credential-slow", "config.json"]);
+}
+
+/// A tag that may not be overwritten, and a registry without room: the image is built, and nothing leads to half of one.
+#[test]
+fn refusals() {
+    let longshore = Longshore::copied();
+    let app = App::copy_of("flask-plain");
+    let immutable = TestRegistry::with(Options {
+        immutable_tags: true,
+        ..Options::default()
+    });
+    let tag = format!("{}/team/app:v1", immutable.host());
+    let words = ["build", app.path().to_str().unwrap(), "--publish", &tag];
+    longshore.run(&words).assert_code(0);
+    app.append("app.py", "\n# A remark.\n");
+    let said = longshore.run(&words);
+    said.assert_code(REGISTRY);
+    said.assert_says(&["`v1` is taken", "Choose another tag"]);
+    assert_eq!(said.stdout, "");
+
+    let full = TestRegistry::with(Options {
+        largest_body: 10_000,
+        ..Options::default()
+    });
+    let tag = format!("{}/team/app:v1", full.host());
+    let said = longshore.run(&["build", app.path().to_str().unwrap(), "--publish", &tag]);
+    said.assert_code(REGISTRY);
+    said.assert_says(&["full, or takes nothing this large", "413"]);
+    assert_eq!(said.stdout, "");
+}
+
+/// Every example goes to the registry, and a machine that has nothing but that makes the same image from there.
+#[test]
+fn every_example() {
+    let Some(registry) = Registry::start(Kind::Open) else {
+        return;
+    };
+    let longshore = Longshore::copied();
+    let (build_image, run_image) = publish_stack(&longshore, &registry);
+    let elsewhere = Longshore::at(Home::empty());
+    for example in ["dash-celery", "dash-legacy", "flask-plain"] {
+        let app = e2e::app::example(example);
+        let name = |tag: &str| format!("{}/{example}:{tag}", registry.host());
+        let (tag, cache) = (name("v1"), name("cache"));
+        let words = [
+            "--publish",
+            &tag,
+            "--cache-image",
+            &cache,
+            "--run-image",
+            &run_image,
+        ];
+        let first = longshore.build(&app, &words);
+        let again = elsewhere.build(
+            &app,
+            &[&words[..], &["--build-image", &build_image]].concat(),
+        );
+        assert_eq!(again.reference(), first.reference());
+        again.assert_says(&["Reusing layer 'longshore/deps:environment'"]);
+    }
 }
 
 #[test]
