@@ -24,7 +24,7 @@ use lifecycle::export::{
 };
 use lifecycle::restore::{RestoreInputs, restore};
 use oci_image::{BlobDigest, Image, ImageName};
-use registry::{Outcome, Registry};
+use registry::Outcome;
 
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
@@ -33,7 +33,7 @@ use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, size};
-use crate::registries;
+use crate::registries::Registries;
 use crate::stack_images;
 use base_images::{Bases, Given};
 use cache_image::CacheImage;
@@ -86,20 +86,20 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     if request.clear_cache {
         cache.clear().map_err(|error| errors::store(&error))?;
     }
-    let registry = registries::connect(context, &request.insecure)?;
+    let registries = Registries::new(context, &request.insecure);
     // What may not be pushed is said before anything takes its time.
-    let previous = previous_image(&request, &registry, context)?;
-    let cache_image = CacheImage::open(&request, &registry, output)?;
-    Publishing::check(&request, &registry)?;
+    let previous = previous_image(&request, &registries, context)?;
+    let cache_image = CacheImage::open(&request, &registries, output)?;
+    Publishing::check(&request, &registries)?;
     let scratch = context
         .store
         .temporary("build")
         .map_err(|error| errors::store(&error))?;
     let place = Place::find(&scratch, &request, context)?;
     let inside = place.inside();
-    let bases = base_images::find(&request, &place, &registry, context)?;
+    let bases = base_images::find(&request, &place, &registries, context)?;
     let given: Vec<&Given> = previous.iter().chain([&bases.run]).collect();
-    let publishing = Publishing::new(&request, &registry, &given);
+    let publishing = Publishing::new(&request, &registries, &given)?;
     let prepared = started.elapsed();
 
     let workspace = Workspace::new(
@@ -142,14 +142,14 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
 /// The previous image, where it is not simply the last one of that name here.
 fn previous_image(
     request: &Request,
-    registry: &Registry,
+    registries: &Registries<'_>,
     context: &Context,
 ) -> Result<Option<Given>, Failure> {
     if request.previous_image.is_none() && request.publish.is_empty() {
         return Ok(None);
     }
     let name = request.previous_name();
-    base_images::open("--previous-image", &name, registry, context)
+    base_images::open("--previous-image", &name, registries, context)
 }
 
 fn built(

@@ -1,5 +1,6 @@
 //! The client for registries as this machine's user has it: who is logged in where, what is trusted, which proxies there are.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use fetch::Config;
@@ -10,6 +11,32 @@ use crate::commands::Context;
 use crate::errors;
 use crate::failure::{Exit, Failure, chain};
 use crate::host::Environment;
+
+/// The client of one build, made when something is in a registry: what is wrong with somebody's logins is no matter of other builds.
+#[derive(Debug)]
+pub(crate) struct Registries<'a> {
+    context: &'a Context,
+    insecure: &'a [String],
+    client: OnceCell<Registry>,
+}
+
+impl<'a> Registries<'a> {
+    pub(crate) fn new(context: &'a Context, insecure: &'a [String]) -> Self {
+        Self {
+            context,
+            insecure,
+            client: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Result<&Registry, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = connect(self.context, self.insecure)?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
 
 /// Makes the client. Nothing is asked yet.
 pub(crate) fn connect(context: &Context, insecure: &[String]) -> Result<Registry, Failure> {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use lifecycle::images::OpenedImage;
 use oci_image::{ImageConfig, Platform, Reference};
-use registry::Registry;
 
 use super::in_place::Place as InSandboxOrHere;
 use super::request::Request;
@@ -12,7 +11,7 @@ use crate::arguments::Place;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::inspect;
-use crate::registries;
+use crate::registries::{self, Registries};
 use crate::stack_images;
 
 /// What a build stands on.
@@ -37,12 +36,12 @@ pub(crate) struct Given {
 pub(crate) fn find(
     request: &Request,
     place: &InSandboxOrHere,
-    registry: &Registry,
+    registries: &Registries<'_>,
     context: &Context,
 ) -> Result<Bases, Failure> {
     let open = |option: &str, name: Option<&String>| -> Result<Option<Given>, Failure> {
         let Some(name) = name else { return Ok(None) };
-        let given = open(option, name, registry, context)?;
+        let given = open(option, name, registries, context)?;
         let given = given.ok_or_else(|| not_there(option, name))?;
         check_platform(option, name, given.image.image.config())?;
         Ok(Some(given))
@@ -81,7 +80,7 @@ pub(crate) fn find(
 pub(crate) fn open(
     option: &str,
     name: &str,
-    registry: &Registry,
+    registries: &Registries<'_>,
     context: &Context,
 ) -> Result<Option<Given>, Failure> {
     if Place::parse(name).is_some() {
@@ -100,7 +99,8 @@ pub(crate) fn open(
         return open_here(name, context);
     }
     let reference = registries::reference(option, name)?;
-    let found = registry
+    let found = registries
+        .client()?
         .image(&reference, Platform::LINUX_AMD64)
         .map_err(|error| registries::failure(&error))?;
     Ok(found.map(|found| Given {

@@ -10,7 +10,7 @@ use registry::{Push, Registry, RegistryError};
 use super::request::Request;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::registries;
+use crate::registries::{self, Registries};
 
 /// The cache image, as it was when the build began.
 #[derive(Debug)]
@@ -26,12 +26,13 @@ impl CacheImage {
     /// Looks at the cache image. One that is damaged is as good as none; one that we may not read or write is an error now.
     pub(crate) fn open(
         request: &Request,
-        registry: &Registry,
+        registries: &Registries<'_>,
         output: &Output,
     ) -> Result<Option<Self>, Failure> {
         let Some(reference) = &request.cache_image else {
             return Ok(None);
         };
+        let registry = registries.client()?;
         let failed = |error: &RegistryError| registries::failure(error);
         registry
             .check_push(reference)

@@ -9,7 +9,7 @@ use registry::{Outcome, Push, Registry, RegistryError, Report};
 use super::base_images::Given;
 use super::request::Request;
 use crate::failure::Failure;
-use crate::registries;
+use crate::registries::{self, Registries};
 
 /// Where the image goes.
 #[derive(Debug)]
@@ -29,22 +29,28 @@ type Upload = JoinHandle<Result<(BlobDigest, Outcome), RegistryError>>;
 
 impl Publishing {
     /// Fails where publishing would not be allowed: after the build it would be late to hear so.
-    pub(crate) fn check(request: &Request, registry: &Registry) -> Result<(), Failure> {
+    pub(crate) fn check(request: &Request, registries: &Registries<'_>) -> Result<(), Failure> {
         let failed = |error: RegistryError| registries::failure(&error);
         for (index, target) in request.publish.iter().enumerate() {
             let seen = request.publish[..index]
                 .iter()
                 .any(|before| before.is_beside(target));
             if !seen {
-                registry.check_push(target).map_err(failed)?;
+                registries.client()?.check_push(target).map_err(failed)?;
             }
         }
         Ok(())
     }
 
     /// `None` where nothing is to be published.
-    pub(crate) fn new(request: &Request, registry: &Registry, given: &[&Given]) -> Option<Self> {
-        let first = request.publish.first()?;
+    pub(crate) fn new(
+        request: &Request,
+        registries: &Registries<'_>,
+        given: &[&Given],
+    ) -> Result<Option<Self>, Failure> {
+        let Some(first) = request.publish.first() else {
+            return Ok(None);
+        };
         let mount_from = given
             .iter()
             .filter_map(|given| given.repository.clone())
@@ -54,14 +60,14 @@ impl Publishing {
             .filter(|given| given.repository.as_ref() == Some(first))
             .map(|given| given.image.image.documents().manifest.digest)
             .next();
-        Some(Self {
-            registry: registry.clone(),
+        Ok(Some(Self {
+            registry: registries.client()?.clone(),
             targets: request.publish.clone(),
             mount_from: mount_from.collect(),
             previous,
             uploads: Mutex::default(),
             report: Mutex::default(),
-        })
+        }))
     }
 
     /// Sends a layer while the build goes on.
