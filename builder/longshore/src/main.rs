@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
     match name.as_str() {
         "detect" | "build" => run_buildpack(),
-        name if lifecycle::program::is_program_name(name) => lifecycle::program::main(
+        name if phases::is_program_name(name) => phases::main(
             name.as_ref(),
             arguments.get(1..).unwrap_or_default(),
             std::env::vars_os().collect(),

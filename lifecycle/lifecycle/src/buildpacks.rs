@@ -47,7 +47,7 @@ impl Buildpack {
 }
 
 /// Checks the API that a buildpack asks for.
-pub(crate) fn supported_api(
+pub fn supported_api(
     id: &BuildpackId,
     version: &BuildpackVersion,
     api: &str,

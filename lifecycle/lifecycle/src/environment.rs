@@ -146,7 +146,7 @@ pub(crate) fn set(vars: &mut Vars, name: &str, value: impl AsRef<OsStr>) {
 }
 
 /// A variable's value as text; empty where it is not set.
-pub(crate) fn text_of<'a>(vars: &'a Vars, name: &str) -> std::borrow::Cow<'a, str> {
+pub fn text_of<'a>(vars: &'a Vars, name: &str) -> std::borrow::Cow<'a, str> {
     let value = vars.get(OsStr::new(name)).map(|value| value.as_bytes());
     String::from_utf8_lossy(value.unwrap_or_default())
 }

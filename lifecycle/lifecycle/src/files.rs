@@ -16,12 +16,12 @@ use serde::de::DeserializeOwned;
 pub(crate) const LARGEST_TEXT: u64 = 16 << 20;
 
 /// Reads a TOML file.
-pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
     parse_toml(path, &read_text(path)?)
 }
 
 /// Reads a TOML file that may be missing.
-pub(crate) fn read_toml_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
+pub fn read_toml_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
     let text = read_text_if_there(path)?;
     text.map(|text| parse_toml(path, &text)).transpose()
 }
@@ -105,7 +105,7 @@ fn read_regular(file: File, largest: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Writes a TOML file, and the folders above it where they are missing.
-pub(crate) fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+pub fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let text = toml::to_string(value).map_err(|source| FileError::Encode {
         path: path.to_owned(),
         reason: source.to_string(),
@@ -168,7 +168,8 @@ pub(crate) fn remove_dir(path: &Path) -> Result<(), FileError> {
     }
 }
 
-pub(crate) fn is_missing(error: &io::Error) -> bool {
+/// Does this error say that a file is not there?
+pub fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory

@@ -1,4 +1,4 @@
-//! The phases of the Cloud Native Buildpacks lifecycle, as a library and as programs.
+//! The phases of the Cloud Native Buildpacks lifecycle, as a library.
 //!
 //! A build is five calls, in this order. Each takes a struct of values and a log ([`output::Output`]); what differs between Platform APIs is settled when the struct is made.
 //!
@@ -10,7 +10,7 @@
 //! | build | [`build::build`] | `group.toml`, `plan.toml`, the buildpacks' `bin/build` | `config/metadata.toml`, `sbom/` |
 //! | export | [`export::export`] | the layers folder, the app, `config/metadata.toml` | the image, `report.toml`, the cache |
 //!
-//! Detect and build run other people's programs: start them as programs of their own ([`program`]: `detector`, `builder`), inside the sandbox or the build container. Analyze, restore and
+//! Detect and build run other people's programs: start them as programs of their own (the `phases` crate: `detector`, `builder`), inside the sandbox or the build container. Analyze, restore and
 //! export only read what was left behind, never through a link that leads out of the layers folder, and may run outside.
 //!
 //! Where images, caches and changed files are, three traits say:
@@ -21,26 +21,23 @@
 
 pub mod analyze;
 pub mod build;
+pub mod buildpacks;
 pub mod cache;
 pub mod contents;
 pub mod detect;
+pub mod environment;
 pub mod export;
+pub mod files;
 pub mod image_name;
 pub mod images;
 pub mod layouts;
 pub mod output;
-pub mod program;
 pub mod restore;
 pub mod volume_cache;
 
-mod buildpacks;
-mod environment;
-mod files;
 mod layers_dir;
 mod programs;
 mod unpack_below;
 
-pub use buildpacks::BuildpackError;
-pub use files::FileError;
 pub use programs::StartError;
 pub use unpack_below::UnpackBelowError;

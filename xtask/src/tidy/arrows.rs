@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "longshore",
         &[
+            "phases",
             "lifecycle",
             "store",
             "stack",
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "daemon",
         ],
     ),
+    ("phases", &["lifecycle", "registry", "daemon"]),
     ("lifecycle", &["cnb-spec", "oci-image"]),
     ("store", &["oci-image"]),
     ("stack", &["debian", "sandbox", "store", "oci-image"]),

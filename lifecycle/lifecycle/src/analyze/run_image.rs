@@ -19,7 +19,7 @@ pub enum RunImageFile {
 
 impl RunImageFile {
     /// The run images in the file; none where there is no file.
-    pub(crate) fn images(&self, output: &Output) -> Result<Vec<RunImage>, FileError> {
+    pub fn images(&self, output: &Output) -> Result<Vec<RunImage>, FileError> {
         let (kind, path, images) = match self {
             Self::Run(path) => {
                 let run: Option<RunToml> = read_toml_if_there(path)?;

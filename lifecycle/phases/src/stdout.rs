@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::flags::Kind;
-use crate::output::{Level, Output};
+use crate::flags::Kind;
+use lifecycle::output::{Level, Output};
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Colors {
+pub(crate) enum Colors {
     /// On a terminal.
     Auto,
     /// Not at all.
@@ -15,7 +15,7 @@ pub(super) enum Colors {
 }
 
 /// The log on standard output.
-pub(super) fn output(lowest: Level, colors: Colors) -> Output {
+pub(crate) fn output(lowest: Level, colors: Colors) -> Output {
     let colored = colors == Colors::Auto && io::stdout().is_terminal();
     Output::new(lowest, move |level, line| {
         let prefix = match (level, colored) {
@@ -30,7 +30,7 @@ pub(super) fn output(lowest: Level, colors: Colors) -> Output {
 }
 
 /// How to call a program, on standard error.
-pub(super) fn usage(error: &str, known: &[(&'static str, Kind)]) {
+pub(crate) fn usage(error: &str, known: &[(&'static str, Kind)]) {
     let mut text = String::new();
     if !error.is_empty() {
         text += error;

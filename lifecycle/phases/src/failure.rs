@@ -3,26 +3,26 @@
 use std::fmt;
 
 /// Anything without a code of its own.
-pub(super) const OTHER: u8 = 1;
+pub(crate) const OTHER: u8 = 1;
 /// An unknown flag.
-pub(super) const BAD_FLAG: u8 = 2;
+pub(crate) const BAD_FLAG: u8 = 2;
 /// Missing or superfluous arguments.
-pub(super) const INVALID_ARGS: u8 = 3;
+pub(crate) const INVALID_ARGS: u8 = 3;
 /// A Platform API that is not supported.
-pub(super) const PLATFORM_API: u8 = 11;
+pub(crate) const PLATFORM_API: u8 = 11;
 /// A Buildpack API that is not supported.
-pub(super) const BUILDPACK_API: u8 = 12;
+pub(crate) const BUILDPACK_API: u8 = 12;
 
 /// The end of a program that did not work.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) code: u8,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) message: String,
 }
 
 impl Failure {
     /// `failed to <action>: <reason>`
-    pub(super) fn new(code: u8, action: &str, reason: impl fmt::Display) -> Self {
+    pub(crate) fn new(code: u8, action: &str, reason: impl fmt::Display) -> Self {
         let message = format!("failed to {action}: {reason}");
         Self { code, message }
     }

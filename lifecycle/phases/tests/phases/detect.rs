@@ -403,7 +403,7 @@ fn platform_api_and_version() {
             assert_eq!(ended.stdout, expected);
             let ended = fixture.run_with(program, &["-version"], &[("CNB_PLATFORM_API", api)]);
             assert_eq!(ended.code, Some(0), "{ended:?}");
-            assert_eq!(ended.stdout, format!("{}\n", lifecycle::program::VERSION));
+            assert_eq!(ended.stdout, format!("{}\n", phases::VERSION));
         }
     }
 }

@@ -10,20 +10,20 @@ use cnb_spec::metadata::BuildMetadata;
 use cnb_spec::run_image::RunImage;
 use oci_image::Owner;
 
-use super::VERSION;
-use super::failure::{Failure, INVALID_ARGS, OTHER};
-use super::flags::Kind;
-use super::images::{open_cache, open_images, same_registry};
-use super::privileges::{User, become_user};
-use super::settings::{Settings, read_group};
-use crate::analyze::RunImageFile;
-use crate::cache::LayerCache;
-use crate::contents::{AppSource, LayersFolder};
-use crate::export::{
+use crate::VERSION;
+use crate::failure::{Failure, INVALID_ARGS, OTHER};
+use crate::flags::Kind;
+use crate::images::{open_cache, open_images, same_registry};
+use crate::privileges::{User, become_user};
+use crate::settings::{Settings, read_group};
+use lifecycle::analyze::RunImageFile;
+use lifecycle::cache::LayerCache;
+use lifecycle::contents::{AppSource, LayersFolder};
+use lifecycle::export::{
     CacheTime, ExportInputs, ExportPorts, FoldersAbove, LauncherProgram, LauncherSbom, export,
 };
-use crate::files::{FileError, read_toml, read_toml_if_there};
-use crate::image_name::ImageName;
+use lifecycle::files::{FileError, read_toml, read_toml_if_there};
+use lifecycle::image_name::ImageName;
 
 /// The exit code when the export fails.
 const FAILED: u8 = 62;
@@ -31,7 +31,7 @@ const FAILED: u8 = 62;
 /// Where the lifecycle's programs are in a builder.
 const PROGRAMS: &str = "/cnb/lifecycle";
 
-pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     let mut flags = vec![
         ("analyzed", Kind::Text),
         ("app", Kind::Text),
@@ -71,7 +71,7 @@ pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     flags
 }
 
-pub(super) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let names = settings.positionals();
     if names.iter().all(String::is_empty) {
         let reason = "at least one image argument is required";

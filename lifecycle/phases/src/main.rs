@@ -1,4 +1,4 @@
-//! The phases as one program of many names. See [`lifecycle::program`].
+//! The phases as one program of many names. See [`phases`].
 
 use std::process::ExitCode;
 
@@ -6,5 +6,5 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let argv0 = args.next().unwrap_or_default();
     let args: Vec<_> = args.collect();
-    lifecycle::program::main(&argv0, &args, std::env::vars_os().collect(), None)
+    phases::main(&argv0, &args, std::env::vars_os().collect(), None)
 }

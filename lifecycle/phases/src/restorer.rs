@@ -4,19 +4,19 @@ use cnb_spec::analyzed::Analyzed;
 use cnb_spec::api::PlatformApi;
 use cnb_spec::group::Group;
 
-use super::failure::{Failure, OTHER};
-use super::flags::Kind;
-use super::images::open_cache;
-use super::privileges::become_user;
-use super::settings::{Settings, read_group};
-use crate::cache::LayerCache;
-use crate::files::read_toml;
-use crate::restore::{RestoreInputs, restore};
+use crate::failure::{Failure, OTHER};
+use crate::flags::Kind;
+use crate::images::open_cache;
+use crate::privileges::become_user;
+use crate::settings::{Settings, read_group};
+use lifecycle::cache::LayerCache;
+use lifecycle::files::read_toml;
+use lifecycle::restore::{RestoreInputs, restore};
 
 /// The exit code when restoring fails.
 const FAILED: u8 = 42;
 
-pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     let mut flags = vec![
         ("analyzed", Kind::Text),
         ("cache-dir", Kind::Text),
@@ -47,7 +47,7 @@ pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     flags
 }
 
-pub(super) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     settings.no_positionals()?;
     become_user(settings.user(), &settings.volumes())?;
     let group = read_group(settings)?;

@@ -2,19 +2,19 @@
 
 use cnb_spec::api::PlatformApi;
 
-use super::failure::{Failure, INVALID_ARGS, OTHER};
-use super::flags::Kind;
-use super::images::{open_images, refuse_cache_image, same_registry};
-use super::privileges::become_user;
-use super::settings::Settings;
-use crate::analyze::{AnalyzeInputs, analyze, choose_run_image};
-use crate::files::write_toml;
-use crate::image_name::ImageName;
+use crate::failure::{Failure, INVALID_ARGS, OTHER};
+use crate::flags::Kind;
+use crate::images::{open_images, refuse_cache_image, same_registry};
+use crate::privileges::become_user;
+use crate::settings::Settings;
+use lifecycle::analyze::{AnalyzeInputs, analyze, choose_run_image};
+use lifecycle::files::write_toml;
+use lifecycle::image_name::ImageName;
 
 /// The exit code when the analysis fails.
 const FAILED: u8 = 32;
 
-pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     let mut flags = vec![
         ("analyzed", Kind::Text),
         ("cache-image", Kind::Text),
@@ -44,7 +44,7 @@ pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     flags
 }
 
-pub(super) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let [image] = settings.positionals() else {
         let count = settings.positionals().len();
         let reason = format!("received {count} arguments, but expected 1");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// What a flag's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Text, a path, an image.
     Text,
     /// Yes or no.
@@ -19,14 +19,14 @@ pub(super) enum Kind {
 
 /// A command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags {
+pub(crate) struct Flags {
     values: BTreeMap<&'static str, Vec<String>>,
     /// What follows the flags.
-    pub(super) positionals: Vec<String>,
+    pub(crate) positionals: Vec<String>,
 }
 
 /// Reads a command line.
-pub(super) fn parse(known: &[(&'static str, Kind)], args: &[String]) -> Result<Flags, FlagError> {
+pub(crate) fn parse(known: &[(&'static str, Kind)], args: &[String]) -> Result<Flags, FlagError> {
     let mut flags = Flags::default();
     let mut args = args.iter();
     while let Some(arg) = args.as_slice().first() {
@@ -81,7 +81,7 @@ fn check(name: &'static str, kind: Kind, value: &str) -> Result<(), FlagError> {
 }
 
 /// A yes or no as Go writes it.
-pub(super) fn bool_of(text: &str) -> Option<bool> {
+pub(crate) fn bool_of(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -91,25 +91,25 @@ pub(super) fn bool_of(text: &str) -> Option<bool> {
 
 impl Flags {
     /// The last value given; an empty text if it was given without one, none if it was not given.
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.last().map(String::as_str)
     }
 
     /// All values given that are not empty.
-    pub(super) fn values(&self, name: &str) -> Vec<String> {
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
         let values = self.values.get(name).into_iter().flatten();
         values.filter(|value| !value.is_empty()).cloned().collect()
     }
 
     /// Was it given as a yes?
-    pub(super) fn is_set(&self, name: &str) -> bool {
+    pub(crate) fn is_set(&self, name: &str) -> bool {
         self.value(name).and_then(bool_of).unwrap_or_default()
     }
 }
 
 /// What is wrong with a command line. The program exits with 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FlagError {
+pub(crate) enum FlagError {
     #[error("")]
     Help,
     #[error("flag provided but not defined: -{name}")]

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, getuid, setgroups, setresgid, setresuid};
 
-use super::failure::{Failure, OTHER};
-use crate::files::is_missing;
+use crate::failure::{Failure, OTHER};
+use lifecycle::files::is_missing;
 
 /// The CNB user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// Makes sure that the user can write to the folders that are there, and becomes the user.
-pub(super) fn become_user(user: User, folders: &[PathBuf]) -> Result<(), Failure> {
+pub(crate) fn become_user(user: User, folders: &[PathBuf]) -> Result<(), Failure> {
     if !getuid().is_root() {
         return Ok(());
     }

@@ -3,17 +3,17 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
-use super::failure::{Failure, INVALID_ARGS, OTHER};
-use super::settings::Settings;
-use crate::image_name::ImageName;
-use crate::layouts::OciLayouts;
-use crate::volume_cache::VolumeCache;
+use crate::failure::{Failure, INVALID_ARGS, OTHER};
+use crate::settings::Settings;
+use lifecycle::image_name::ImageName;
+use lifecycle::layouts::OciLayouts;
+use lifecycle::volume_cache::VolumeCache;
 
 /// Beyond this many threads a layer is not compressed faster, but needs more memory.
 const MOST_THREADS: usize = 6;
 
 /// Opens the place with the images. `new` is the name of the image that is built; `code` is the phase's exit code.
-pub(super) fn open_images(
+pub(crate) fn open_images(
     settings: &Settings<'_>,
     new: &ImageName,
     code: u8,
@@ -63,7 +63,7 @@ fn guard_experimental(feature: &str, settings: &Settings<'_>) -> Result<(), Fail
 }
 
 /// Opens the cache, if one is given.
-pub(super) fn open_cache(
+pub(crate) fn open_cache(
     settings: &Settings<'_>,
     code: u8,
 ) -> Result<Option<VolumeCache>, Failure> {
@@ -81,7 +81,7 @@ pub(super) fn open_cache(
 }
 
 /// A cache image is in a registry.
-pub(super) fn refuse_cache_image(settings: &Settings<'_>, code: u8) -> Result<(), Failure> {
+pub(crate) fn refuse_cache_image(settings: &Settings<'_>, code: u8) -> Result<(), Failure> {
     match settings.optional("cache-image", "CNB_CACHE_IMAGE") {
         None => Ok(()),
         Some(image) => {
@@ -94,11 +94,11 @@ pub(super) fn refuse_cache_image(settings: &Settings<'_>, code: u8) -> Result<()
 }
 
 /// Reads names of images, which all have to be in the same registry.
-pub(super) fn same_registry(names: &[String]) -> Result<Vec<ImageName>, Failure> {
+pub(crate) fn same_registry(names: &[String]) -> Result<Vec<ImageName>, Failure> {
     let wrong = |reason: String| Failure::new(INVALID_ARGS, "resolve inputs", reason);
     let parsed: Result<Vec<ImageName>, _> = names.iter().map(|name| name.parse()).collect();
     let parsed =
-        parsed.map_err(|error: crate::image_name::ImageNameError| wrong(error.to_string()))?;
+        parsed.map_err(|error: lifecycle::image_name::ImageNameError| wrong(error.to_string()))?;
     let registries: Vec<&str> = parsed.iter().map(ImageName::registry).collect();
     if registries.windows(2).any(|pair| pair[0] != pair[1]) {
         let registries = registries.join(", ");

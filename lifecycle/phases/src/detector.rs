@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use cnb_spec::api::PlatformApi;
 
-use super::failure::{BUILDPACK_API, Failure, OTHER};
-use super::flags::Kind;
-use super::settings::{Settings, refuse_root};
-use crate::buildpacks::BuildpackError;
-use crate::detect::{DetectError, DetectInputs, detect};
-use crate::files::write_toml;
+use crate::failure::{BUILDPACK_API, Failure, OTHER};
+use crate::flags::Kind;
+use crate::settings::{Settings, refuse_root};
+use lifecycle::buildpacks::BuildpackError;
+use lifecycle::detect::{DetectError, DetectInputs, detect};
+use lifecycle::files::write_toml;
 
-pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     let since: &[(u16, &[&'static str])] = &[
         (
             0,
@@ -35,7 +35,7 @@ pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     names.map(|name| (*name, Kind::Text)).collect()
 }
 
-pub(super) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     settings.no_positionals()?;
     refuse_root("detect")?;
     let inputs = inputs(settings);

@@ -10,33 +10,33 @@ use cnb_spec::env::Vars;
 use cnb_spec::exec_env::DEFAULT_EXEC_ENV;
 use cnb_spec::group::Group;
 
-use super::failure::{BUILDPACK_API, Failure, INVALID_ARGS, OTHER, PLATFORM_API};
-use super::flags::{Flags, bool_of};
-use super::privileges::User;
-use super::stdout::{self, Colors};
-use crate::analyze::RunImageFile;
-use crate::buildpacks::supported_api;
-use crate::environment::text_of;
-use crate::files::read_toml;
-use crate::output::{Level, Output};
+use crate::failure::{BUILDPACK_API, Failure, INVALID_ARGS, OTHER, PLATFORM_API};
+use crate::flags::{Flags, bool_of};
+use crate::privileges::User;
+use crate::stdout::{self, Colors};
+use lifecycle::analyze::RunImageFile;
+use lifecycle::buildpacks::supported_api;
+use lifecycle::environment::text_of;
+use lifecycle::files::read_toml;
+use lifecycle::output::{Level, Output};
 
 /// The settings of one program.
 #[derive(Debug)]
-pub(super) struct Settings<'a> {
-    pub(super) api: PlatformApi,
+pub(crate) struct Settings<'a> {
+    pub(crate) api: PlatformApi,
     flags: Flags,
     environment: &'a Vars,
     /// The log.
-    pub(super) output: Output,
+    pub(crate) output: Output,
     /// The launcher that the program itself carries.
-    pub(super) own_launcher: Option<&'static [u8]>,
+    pub(crate) own_launcher: Option<&'static [u8]>,
     /// Paths of folders are made absolute: buildpacks run elsewhere.
     current_dir: PathBuf,
 }
 
 impl<'a> Settings<'a> {
     /// The Platform API that the environment asks for.
-    pub(super) fn platform_api(environment: &Vars) -> Result<PlatformApi, Failure> {
+    pub(crate) fn platform_api(environment: &Vars) -> Result<PlatformApi, Failure> {
         let text = text_of(environment, "CNB_PLATFORM_API");
         if text.trim().is_empty() {
             return Err(Failure {
@@ -56,7 +56,7 @@ impl<'a> Settings<'a> {
         })
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         api: PlatformApi,
         flags: Flags,
         environment: &'a Vars,
@@ -99,12 +99,12 @@ impl<'a> Settings<'a> {
     }
 
     /// The words after the flags.
-    pub(super) fn positionals(&self) -> &[String] {
+    pub(crate) fn positionals(&self) -> &[String] {
         &self.flags.positionals
     }
 
     /// Makes sure that there are no words after the flags.
-    pub(super) fn no_positionals(&self) -> Result<(), Failure> {
+    pub(crate) fn no_positionals(&self) -> Result<(), Failure> {
         if self.positionals().is_empty() {
             return Ok(());
         }
@@ -116,12 +116,12 @@ impl<'a> Settings<'a> {
     }
 
     /// The whole environment.
-    pub(super) fn environment(&self) -> &Vars {
+    pub(crate) fn environment(&self) -> &Vars {
         self.environment
     }
 
     /// A text. A flag that is given without a value hides the variable.
-    pub(super) fn text(&self, flag: &str, variable: &str, default: &str) -> String {
+    pub(crate) fn text(&self, flag: &str, variable: &str, default: &str) -> String {
         let value = match self.flags.value(flag) {
             Some(value) => value.to_owned(),
             None => text_of(self.environment, variable).into_owned(),
@@ -133,29 +133,29 @@ impl<'a> Settings<'a> {
     }
 
     /// A text that may be missing.
-    pub(super) fn optional(&self, flag: &str, variable: &str) -> Option<String> {
+    pub(crate) fn optional(&self, flag: &str, variable: &str) -> Option<String> {
         Some(self.text(flag, variable, "")).filter(|value| !value.is_empty())
     }
 
     /// A yes or no. What is neither, in a variable, is a no.
-    pub(super) fn yes(&self, flag: &str, variable: &str) -> bool {
+    pub(crate) fn yes(&self, flag: &str, variable: &str) -> bool {
         let text = self.text(flag, variable, "");
         bool_of(&text).unwrap_or_default()
     }
 
     /// A path.
-    pub(super) fn path(&self, flag: &str, variable: &str, default: &str) -> PathBuf {
+    pub(crate) fn path(&self, flag: &str, variable: &str, default: &str) -> PathBuf {
         self.absolute(&self.text(flag, variable, default))
     }
 
     /// A path that may be missing.
-    pub(super) fn optional_path(&self, flag: &str, variable: &str) -> Option<PathBuf> {
+    pub(crate) fn optional_path(&self, flag: &str, variable: &str) -> Option<PathBuf> {
         self.optional(flag, variable)
             .map(|path| self.absolute(&path))
     }
 
     /// Every value of a flag that may be given several times.
-    pub(super) fn list(&self, flag: &str) -> Vec<String> {
+    pub(crate) fn list(&self, flag: &str) -> Vec<String> {
         self.flags.values(flag)
     }
 
@@ -165,7 +165,7 @@ impl<'a> Settings<'a> {
     }
 
     /// The user whose the app's files are, and who the phases run as.
-    pub(super) fn user(&self) -> User {
+    pub(crate) fn user(&self) -> User {
         User {
             uid: self.number("uid", "CNB_USER_ID"),
             gid: self.number("gid", "CNB_GROUP_ID"),
@@ -173,7 +173,7 @@ impl<'a> Settings<'a> {
     }
 
     /// The folders that the user has to be able to write to, the layers folder first.
-    pub(super) fn volumes(&self) -> Vec<PathBuf> {
+    pub(crate) fn volumes(&self) -> Vec<PathBuf> {
         let caches = [
             self.optional_path("cache-dir", "CNB_CACHE_DIR"),
             self.optional_path("launch-cache", "CNB_LAUNCH_CACHE_DIR"),
@@ -184,14 +184,14 @@ impl<'a> Settings<'a> {
     }
 
     /// Is the last build to be ignored?
-    pub(super) fn skips_layers(&self) -> bool {
+    pub(crate) fn skips_layers(&self) -> bool {
         let given = self.flags.value("skip-layers");
         let skip_restore = || self.yes("", "CNB_SKIP_RESTORE");
         self.yes("skip-layers", "CNB_SKIP_LAYERS") || (given.is_none() && skip_restore())
     }
 
     /// The file that lists the run images.
-    pub(super) fn run_image_file(&self) -> RunImageFile {
+    pub(crate) fn run_image_file(&self) -> RunImageFile {
         if self.api.at_least(12) {
             RunImageFile::Run(self.path("run", "CNB_RUN_PATH", "/cnb/run.toml"))
         } else {
@@ -200,7 +200,7 @@ impl<'a> Settings<'a> {
     }
 
     /// A launch cache saves reading layers back from a daemon.
-    pub(super) fn warn_of_launch_cache(&self) {
+    pub(crate) fn warn_of_launch_cache(&self) {
         let given = self
             .optional("launch-cache", "CNB_LAUNCH_CACHE_DIR")
             .is_some();
@@ -211,7 +211,7 @@ impl<'a> Settings<'a> {
     }
 
     /// The path of a file that is in the layers folder by default.
-    pub(super) fn layers_file(&self, flag: &str, variable: &str, name: &str) -> PathBuf {
+    pub(crate) fn layers_file(&self, flag: &str, variable: &str, name: &str) -> PathBuf {
         match self.optional(flag, variable) {
             Some(path) => self.absolute(&path),
             None => self.layers_dir().join(name),
@@ -224,41 +224,41 @@ impl<'a> Settings<'a> {
         path.components().collect()
     }
 
-    pub(super) fn app_dir(&self) -> PathBuf {
+    pub(crate) fn app_dir(&self) -> PathBuf {
         self.path("app", "CNB_APP_DIR", "/workspace")
     }
 
-    pub(super) fn layers_dir(&self) -> PathBuf {
+    pub(crate) fn layers_dir(&self) -> PathBuf {
         self.path("layers", "CNB_LAYERS_DIR", "/layers")
     }
 
-    pub(super) fn platform_dir(&self) -> PathBuf {
+    pub(crate) fn platform_dir(&self) -> PathBuf {
         self.path("platform", "CNB_PLATFORM_DIR", "/platform")
     }
 
-    pub(super) fn buildpacks_dir(&self) -> PathBuf {
+    pub(crate) fn buildpacks_dir(&self) -> PathBuf {
         self.path("buildpacks", "CNB_BUILDPACKS_DIR", "/cnb/buildpacks")
     }
 
-    pub(super) fn build_config_dir(&self) -> PathBuf {
+    pub(crate) fn build_config_dir(&self) -> PathBuf {
         let variable = "CNB_BUILD_CONFIG_DIR";
         self.path("build-config", variable, "/cnb/build-config")
     }
 
-    pub(super) fn analyzed_path(&self) -> PathBuf {
+    pub(crate) fn analyzed_path(&self) -> PathBuf {
         self.layers_file("analyzed", "CNB_ANALYZED_PATH", "analyzed.toml")
     }
 
-    pub(super) fn group_path(&self) -> PathBuf {
+    pub(crate) fn group_path(&self) -> PathBuf {
         self.layers_file("group", "CNB_GROUP_PATH", "group.toml")
     }
 
-    pub(super) fn plan_path(&self) -> PathBuf {
+    pub(crate) fn plan_path(&self) -> PathBuf {
         self.layers_file("plan", "CNB_PLAN_PATH", "plan.toml")
     }
 
     /// `<layers>/order.toml` if it is there, else the builder's own.
-    pub(super) fn order_path(&self) -> PathBuf {
+    pub(crate) fn order_path(&self) -> PathBuf {
         if let Some(path) = self.optional("order", "CNB_ORDER_PATH") {
             return self.absolute(&path);
         }
@@ -269,12 +269,12 @@ impl<'a> Settings<'a> {
         }
     }
 
-    pub(super) fn exec_env(&self) -> String {
+    pub(crate) fn exec_env(&self) -> String {
         self.text("", "CNB_EXEC_ENV", DEFAULT_EXEC_ENV)
     }
 
     /// Where scratch files go.
-    pub(super) fn temp_dir(&self) -> PathBuf {
+    pub(crate) fn temp_dir(&self) -> PathBuf {
         let dir = self.environment.get(OsStr::new("TMPDIR"));
         let dir = dir.filter(|dir| !dir.is_empty()).map(Path::new);
         dir.unwrap_or(Path::new("/tmp")).to_owned()
@@ -282,7 +282,7 @@ impl<'a> Settings<'a> {
 }
 
 /// Makes sure that the program does not run as root: buildpacks are other people's code.
-pub(super) fn refuse_root(action: &str) -> Result<(), Failure> {
+pub(crate) fn refuse_root(action: &str) -> Result<(), Failure> {
     if nix::unistd::getuid().is_root() {
         let reason = "refusing to run as root";
         return Err(Failure::new(OTHER, action, reason));
@@ -291,7 +291,7 @@ pub(super) fn refuse_root(action: &str) -> Result<(), Failure> {
 }
 
 /// Reads `group.toml`, and makes sure that this lifecycle can work with its buildpacks.
-pub(super) fn read_group(settings: &Settings<'_>) -> Result<Group, Failure> {
+pub(crate) fn read_group(settings: &Settings<'_>) -> Result<Group, Failure> {
     let group: Group = read_toml(&settings.group_path())
         .map_err(|error| Failure::new(OTHER, "read buildpack group", error))?;
     for element in &group.group {

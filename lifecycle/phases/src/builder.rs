@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use cnb_spec::api::PlatformApi;
 
-use super::failure::{BUILDPACK_API, Failure, OTHER};
-use super::flags::Kind;
-use super::settings::{Settings, refuse_root};
-use crate::build::{BuildError, BuildInputs, build};
-use crate::buildpacks::BuildpackError;
+use crate::failure::{BUILDPACK_API, Failure, OTHER};
+use crate::flags::Kind;
+use crate::settings::{Settings, refuse_root};
+use lifecycle::build::{BuildError, BuildInputs, build};
+use lifecycle::buildpacks::BuildpackError;
 
-pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     let since: &[(u16, &[&'static str])] = &[
         (
             0,
@@ -26,7 +26,7 @@ pub(super) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     names.map(|name| (*name, Kind::Text)).collect()
 }
 
-pub(super) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     settings.no_positionals()?;
     refuse_root("build")?;
     let inputs = inputs(settings)?;

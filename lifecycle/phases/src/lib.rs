@@ -1,6 +1,6 @@
 //! The phases as programs: `analyzer`, `detector`, `restorer`, `builder`, `exporter`, or `lifecycle <analyze|detect|restore|build|export>`.
 //!
-//! One executable is all of them; the name that it is started under decides. This module is the edge of the crate: it alone reads the process's user and working folder, prints, and turns errors into
+//! One executable is all of them; the name that it is started under decides. This crate is the edge of the lifecycle: it alone reads the process's user and working folder, prints, and turns errors into
 //! exit codes. Everything is printed to standard output, a line at a time, but for the usage text.
 //!
 //! | code | meaning |
@@ -32,9 +32,9 @@ use std::process::ExitCode;
 use cnb_spec::api::PlatformApi;
 use cnb_spec::env::Vars;
 
-use crate::output::Level;
 use failure::Failure;
 use flags::{FlagError, Kind};
+use lifecycle::output::Level;
 use settings::Settings;
 
 /// The version that the programs print and that images get as their launcher's version. Platforms switch features by it (pack asks for 0.19 to use
