@@ -1,11 +1,11 @@
 //! `longshore build`: one build without a daemon, from the app folder to a named image (ARCHITECTURE.md, "One build").
 
 mod app_layer;
-mod base_images;
+pub(crate) mod base_images;
 mod cache_image;
 mod in_place;
 mod metadata_file;
-mod outputs;
+pub(crate) mod outputs;
 pub(crate) mod phases;
 mod publishing;
 mod request;

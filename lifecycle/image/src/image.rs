@@ -179,6 +179,43 @@ impl Image {
         self
     }
 
+    /// The image on another base: instead of the layers up to the one with the content `top`, those of `base`. What it says of itself stays, but for
+    /// operating system and processor, which are the base's. `None` where no layer has that content.
+    #[must_use]
+    pub fn on_base(self, top: &DiffId, base: &Self) -> Option<Self> {
+        // The last one: a base may hold the same (empty) layer more than once.
+        let kept_from = 1 + self
+            .layers
+            .iter()
+            .rposition(|layer| layer.diff_id == *top)?;
+        let above = self.layers[kept_from..].iter().cloned();
+        let history = self.config.history_of_layers().into_iter().skip(kept_from);
+        let of_base = base.config.clone();
+        let mut config = ImageConfig {
+            os: of_base.os,
+            architecture: of_base.architecture,
+            variant: of_base.variant,
+            history: base.config.history_of_layers(),
+            rootfs: of_base.rootfs,
+            ..self.config
+        };
+        for key in ["os.version", "os.features"] {
+            config.extra.remove(key);
+            let value = of_base.extra.get(key).cloned();
+            config
+                .extra
+                .extend(value.map(|value| (key.to_owned(), value)));
+        }
+        let rebased = Self {
+            config,
+            layers: base.layers.clone(),
+            annotations: self.annotations,
+        };
+        Some(above.zip(history).fold(rebased, |image, (layer, history)| {
+            image.with_layer(layer, history)
+        }))
+    }
+
     /// The image with an annotation.
     #[must_use]
     pub fn with_annotation(mut self, name: &str, value: &str) -> Self {
@@ -310,6 +347,45 @@ mod tests {
             uncompressed_size: bytes.len() as u64,
         };
         Layer::new(blob, BlobSource::Bytes(bytes.into()))
+    }
+
+    #[test]
+    fn on_base_keeps_what_stands_above() {
+        let entry = |text: &str| History {
+            created_by: Some(text.to_owned()),
+            ..History::default()
+        };
+        let stack = |config: ImageConfig, layers: &[&str]| {
+            layers.iter().fold(Image::new(config), |image, name| {
+                image.with_layer(layer(name.as_bytes()), entry(name))
+            })
+        };
+        // The old base has an empty layer twice.
+        let mut app = ImageConfig::new("linux", "amd64");
+        app.config.set_env("A", "1");
+        let app = stack(app, &["old", "empty", "more", "empty", "app"]);
+        let mut base = ImageConfig::new("linux", "arm64");
+        base.extra.insert("os.version".into(), "13".into());
+        base.config.set_env("B", "2");
+        let base = stack(base, &["new"]);
+
+        let top = DiffId::new(Digest::of(b"empty"));
+        let rebased = app.clone().on_base(&top, &base).unwrap();
+        let config = rebased.config();
+        let said: Vec<_> = config
+            .history
+            .iter()
+            .map(|it| it.created_by.as_deref())
+            .collect();
+        assert_eq!(said, [Some("new"), Some("app")]);
+        assert_eq!(rebased.layers(), [layer(b"new"), layer(b"app")]);
+        assert_eq!(config.rootfs.diff_ids.len(), 2);
+        assert_eq!(config.config.env, ["A=1"]);
+        assert_eq!(config.architecture, "arm64");
+        assert_eq!(config.extra["os.version"], "13");
+
+        let unknown = DiffId::new(Digest::of(b"unknown"));
+        assert_eq!(app.on_base(&unknown, &base), None);
     }
 
     #[test]

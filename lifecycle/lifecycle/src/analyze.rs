@@ -11,7 +11,7 @@ use oci_image::{DiffId, ExpansionLimits, LayerReader};
 use crate::images::{ImageError, ImageStore, OpenedImage};
 use crate::output::Output;
 use crate::unpack_below::unpack_below;
-pub use run_image::{ChooseRunImageError, RunImageFile, choose_run_image};
+pub use run_image::{ChooseRunImageError, RunImageFile, choose_mirror, choose_run_image};
 
 /// What analysis needs. Differences between Platform APIs are settled when it is made.
 #[derive(Clone, Debug)]

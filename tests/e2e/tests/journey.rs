@@ -16,6 +16,7 @@ mod phases_by_hand;
 mod proxies;
 mod publish;
 mod publish_crash;
+mod rebase;
 mod resolution;
 mod reuse;
 mod signals;

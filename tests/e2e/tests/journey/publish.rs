@@ -20,7 +20,7 @@ const CREDENTIALS: i32 = 62;
 const REGISTRY: i32 = 63;
 
 /// Base images in the registry, as an operator puts them there; gives their names.
-fn publish_stack(longshore: &Longshore, registry: &Registry) -> (String, String) {
+pub(super) fn publish_stack(longshore: &Longshore, registry: &Registry) -> (String, String) {
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
     let name = format!("{}/base/trixie:13", registry.host());
     let said = longshore.run(&[

@@ -1,0 +1,34 @@
+//! The last step of export and rebase: the image gets its names, and the platform is told.
+
+use cnb_spec::report::ImageReport;
+use oci_image::Image;
+
+use crate::images::{CommittedImage, ImageError, ImageStore};
+use crate::output::Output;
+
+/// Keeps the image under its names. The lines are those that platforms look for.
+pub fn save(
+    images: &dyn ImageStore,
+    names: &[String],
+    image: &Image,
+    output: &Output,
+) -> Result<CommittedImage, ImageError> {
+    let name = names.first().map_or("", String::as_str);
+    output.info(format_args!("Saving {name}..."));
+    let committed = images.commit(names, image)?;
+    output.info(format_args!("*** Images ({}):", committed.manifest));
+    for name in names {
+        output.info(format_args!("      {name}"));
+    }
+    Ok(committed)
+}
+
+/// `[image]` of `report.toml`
+pub fn image_report(names: &[String], image: &CommittedImage) -> ImageReport {
+    ImageReport {
+        tags: names.to_vec(),
+        digest: image.manifest.to_string(),
+        manifest_size: Some(image.manifest_size),
+        ..ImageReport::default()
+    }
+}
