@@ -207,7 +207,7 @@ pub fn export(
             attempt: format!("saving image '{name}'"),
             source,
         })?;
-        output.info(format_args!("*** Images ({}):", committed.manifest));
+        output.info(format_args!("*** Images ({committed}):"));
         for name in &inputs.names {
             output.info(format_args!("      {name}"));
         }

@@ -15,12 +15,7 @@ pub(super) fn write_report(
     image: &CommittedImage,
 ) -> Result<(), ExportError> {
     let report = Report {
-        image: ImageReport {
-            tags: inputs.names.clone(),
-            digest: image.manifest.to_string(),
-            manifest_size: Some(image.manifest_size),
-            ..ImageReport::default()
-        },
+        image: image_report(inputs, image),
         build: if has_bom(inputs.platform_api) {
             Some(build_report(inputs, buildpacks)?)
         } else {
@@ -28,6 +23,24 @@ pub(super) fn write_report(
         },
     };
     Ok(write_toml(&inputs.report_path, &report)?)
+}
+
+/// A daemon keeps no manifest of its own; its id is written without the algorithm, as the reference implementation does.
+fn image_report(inputs: &ExportInputs, image: &CommittedImage) -> ImageReport {
+    let tags = inputs.names.clone();
+    match image {
+        CommittedImage::Manifest { digest, size } => ImageReport {
+            tags,
+            digest: digest.to_string(),
+            manifest_size: Some(*size),
+            ..ImageReport::default()
+        },
+        CommittedImage::InDaemon { id } => ImageReport {
+            tags,
+            image_id: id.hex(),
+            ..ImageReport::default()
+        },
+    }
 }
 
 /// The old bill of materials went to `sbom.legacy.json` with Platform API 0.9.
