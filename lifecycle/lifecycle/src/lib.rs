@@ -25,6 +25,7 @@ pub mod analyze;
 pub mod build;
 pub mod buildpacks;
 pub mod cache;
+pub mod cache_image;
 pub mod contents;
 pub mod detect;
 pub mod environment;

@@ -16,19 +16,27 @@ pub fn save(
     let name = names.first().map_or("", String::as_str);
     output.info(format_args!("Saving {name}..."));
     let committed = images.commit(names, image)?;
-    output.info(format_args!("*** Images ({}):", committed.manifest));
+    output.info(format_args!("*** Images ({committed}):"));
     for name in names {
         output.info(format_args!("      {name}"));
     }
     Ok(committed)
 }
 
-/// `[image]` of `report.toml`
+/// `[image]` of `report.toml`. A daemon keeps no manifest of its own; its id is written without the algorithm, as the reference implementation does.
 pub fn image_report(names: &[String], image: &CommittedImage) -> ImageReport {
-    ImageReport {
-        tags: names.to_vec(),
-        digest: image.manifest.to_string(),
-        manifest_size: Some(image.manifest_size),
-        ..ImageReport::default()
+    let tags = names.to_vec();
+    match image {
+        CommittedImage::Manifest { digest, size } => ImageReport {
+            tags,
+            digest: digest.to_string(),
+            manifest_size: Some(*size),
+            ..ImageReport::default()
+        },
+        CommittedImage::InDaemon { id } => ImageReport {
+            tags,
+            image_id: id.hex(),
+            ..ImageReport::default()
+        },
     }
 }

@@ -44,6 +44,8 @@ mod request;
 mod scopes;
 mod token;
 mod upload;
+mod uploads;
+mod user;
 mod words;
 
 pub use asked::Asked;
@@ -57,4 +59,5 @@ pub use login::Login;
 pub use pull::Found;
 pub use push::{Push, Report};
 pub use referrers::{Artifact, Referrer};
+pub use uploads::Uploads;
 pub use words::Words;

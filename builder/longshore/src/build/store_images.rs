@@ -117,10 +117,6 @@ impl ImageStore for StoreImages<'_> {
             .committed
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(image.clone());
-        let manifest = image.documents().manifest;
-        Ok(CommittedImage {
-            manifest: manifest.digest,
-            manifest_size: manifest.bytes.len() as u64,
-        })
+        Ok(CommittedImage::with_manifest(image))
     }
 }
