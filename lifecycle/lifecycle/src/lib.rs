@@ -34,6 +34,7 @@ pub mod images;
 pub mod layouts;
 pub mod output;
 pub mod restore;
+pub mod restored_layer;
 pub mod volume_cache;
 
 mod layers_dir;
