@@ -2,7 +2,7 @@
 
 use crate::config::{History, ImageConfig};
 use crate::digest::{BlobDigest, DiffId, Digest};
-use crate::hashing::VerifyingReader;
+use crate::hashing::{HashingReader, VerifyingReader};
 use crate::json::canonical;
 use crate::layer_blob::LayerBlob;
 use crate::remote::RemoteBlob;
@@ -81,6 +81,21 @@ impl Layer {
             format,
             source,
         }
+    }
+
+    /// The layer with the size it has. One without (0: no tar is that short) is read once to count; a Docker daemon does not say it.
+    pub fn measured(self) -> io::Result<Self> {
+        if self.size > 0 {
+            return Ok(self);
+        }
+        let mut bytes = HashingReader::new(self.source.open(0)?);
+        let size = io::copy(&mut bytes, &mut io::sink())?;
+        let (digest, _) = bytes.finish()?;
+        if digest != self.digest.digest() {
+            let text = format!("the content of {} has the digest {digest}", self.digest);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(Self { size, ..self })
     }
 
     /// The stored bytes. They are held against digest and size while they are read: reading fails at their end if they differ.
@@ -429,6 +444,20 @@ mod tests {
             .clone()
             .with_config(|config| config.rootfs.diff_ids.clear());
         assert_eq!(changed, image);
+    }
+
+    #[test]
+    fn measured_counts_and_verifies() {
+        let unmeasured = |bytes: &[u8], content: &[u8]| Layer {
+            size: 0,
+            source: BlobSource::Bytes(content.into()),
+            ..layer(bytes)
+        };
+        assert_eq!(
+            unmeasured(b"one", b"one").measured().unwrap(),
+            layer(b"one")
+        );
+        assert!(unmeasured(b"one", b"two").measured().is_err());
     }
 
     #[test]

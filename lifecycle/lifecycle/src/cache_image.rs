@@ -5,6 +5,9 @@ use cnb_spec::labels::{CACHE_METADATA, CacheMetadata};
 use oci_image::layer::{Compression, LayerContents, WriteLayerError, write_layer};
 use oci_image::{BlobSource, History, Image, ImageConfig, Layer, Platform};
 
+/// The time of all that the lifecycle makes.
+const CREATED: &str = "1980-01-01T00:00:01Z";
+
 /// What the last build left; `None` where the label is not there, or cannot be understood: then nothing is cached.
 pub fn cached_metadata(image: &Image) -> Option<CacheMetadata> {
     let label = image.config().config.labels.get(CACHE_METADATA)?;
@@ -24,11 +27,17 @@ pub fn cache_image(
         os, architecture, ..
     } = Platform::LINUX_AMD64;
     let label = serde_json::to_string(metadata).expect("the metadata's keys are texts");
+    let created = Some(CREATED.to_owned());
     let mut config = ImageConfig::new(os, architecture);
+    config.created.clone_from(&created);
     let labels = &mut config.config.labels;
     labels.insert(CACHE_METADATA.to_owned(), label);
     let image = layers.into_iter().fold(Image::new(config), |image, layer| {
-        image.with_layer(layer, History::default())
+        let history = History {
+            created: created.clone(),
+            ..History::default()
+        };
+        image.with_layer(layer, history)
     });
     Ok(image)
 }

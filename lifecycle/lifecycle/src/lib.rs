@@ -37,6 +37,7 @@ pub mod layouts;
 pub mod output;
 pub mod rebase;
 pub mod restore;
+pub mod restored_layer;
 pub mod save;
 pub mod volume_cache;
 

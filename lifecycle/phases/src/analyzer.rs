@@ -1,15 +1,24 @@
 //! `analyzer`
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
 use cnb_spec::api::PlatformApi;
+use cnb_spec::run_image::RunImage;
+use oci_image::Reference;
 
 use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
-use crate::images::{open_images, refuse_cache_image, same_registry};
+use crate::images::{Images, Opener, cache_reference, image_name, new_names};
 use crate::privileges::become_user;
+use crate::reach::{Reach, Rights};
 use crate::settings::Settings;
 use lifecycle::analyze::{AnalyzeInputs, analyze, choose_run_image};
 use lifecycle::files::write_toml;
 use lifecycle::image_name::ImageName;
+use lifecycle::images::{ImageError, ImageStore};
+use lifecycle::output::{Level, Output};
 
 /// The exit code when the analysis fails.
 const FAILED: u8 = 32;
@@ -56,39 +65,51 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     }
     let mut names = vec![image.clone()];
     names.extend(settings.list("tag"));
-    let names = same_registry(&names)?;
-    let name = &names[0];
+    let new = new_names(&names, settings)?;
+    let cache = cache_reference(settings)?.map(|cache| cache.to_string());
     settings.warn_of_launch_cache();
-    refuse_cache_image(settings, FAILED)?;
-    let images = open_images(settings, name, FAILED)?;
-    let inputs = inputs(settings, image, name)?;
+    let candidates = candidates(settings);
+    let read = [settings.text("previous-image", "CNB_PREVIOUS_IMAGE", "")];
+    let all = names.iter().chain(&read).chain(&candidates).chain(&cache);
+    let rights = Rights::take(settings, all.map(String::as_str))?;
     become_user(settings.user(), &settings.volumes())?;
-    let analyzed = analyze(&inputs, &images, &settings.output);
+    settings.check_launch_cache()?;
+    let reach = rights.connect(settings)?;
+    let images = Opener::new(settings, &reach).images(&new)?;
+    let inputs = inputs(settings, image, &new[0], &images)?;
+    check_access(&inputs, &new, settings, &reach, &images)?;
+    let analyzed = analyze(&inputs, images.store(), &settings.output);
     let analyzed = analyzed.map_err(|error| Failure::new(FAILED, "analyze", error))?;
     let path = settings.analyzed_path();
     write_toml(&path, &analyzed)
         .map_err(|error| Failure::new(OTHER, "write analyzed metadata", error))
 }
 
+/// The run image that was named, or those of which one will be chosen.
+fn candidates(settings: &Settings<'_>) -> Vec<String> {
+    if let Some(run_image) = settings.optional("run-image", "CNB_RUN_IMAGE") {
+        return vec![run_image];
+    }
+    // What is wrong with the file is said when it is read again to choose.
+    let quiet = Output::new(Level::Error, |_, _| {});
+    let images = settings.run_image_file().images(&quiet).unwrap_or_default();
+    let names = images.first().into_iter().flat_map(RunImage::names);
+    names.map(str::to_owned).collect()
+}
+
 fn inputs(
     settings: &Settings<'_>,
     image: &str,
     name: &ImageName,
+    images: &Images,
 ) -> Result<AnalyzeInputs, Failure> {
-    let wrong = |reason: String| Failure::new(INVALID_ARGS, "resolve inputs", reason);
     let previous_image = settings.text("previous-image", "CNB_PREVIOUS_IMAGE", image);
-    let run_image = if let Some(run_image) = settings.optional("run-image", "CNB_RUN_IMAGE") {
-        run_image
-    } else {
-        let file = settings.run_image_file();
-        // Layouts and daemons are not asked: a missing image is noticed when it is read.
-        let chosen = choose_run_image(&file, name, |_| true, &settings.output);
-        chosen.map_err(|error| wrong(error.to_string()))?
+    image_name(&previous_image)?;
+    let run_image = match settings.optional("run-image", "CNB_RUN_IMAGE") {
+        Some(run_image) => run_image,
+        None => choose(settings, name, images)?,
     };
-    for name in [&previous_image, &run_image] {
-        name.parse::<ImageName>()
-            .map_err(|error| wrong(error.to_string()))?;
-    }
+    image_name(&run_image)?;
     Ok(AnalyzeInputs {
         previous_image,
         run_image,
@@ -96,4 +117,63 @@ fn inputs(
         restores_sbom: settings.api.at_least(8) && !settings.skips_layers(),
         records_target: settings.api.at_least(12),
     })
+}
+
+/// Chooses the run image. Only registries are asked whether they have it: in a layout or a daemon, it may still come.
+fn choose(settings: &Settings<'_>, name: &ImageName, images: &Images) -> Result<String, Failure> {
+    let reasons = RefCell::new(BTreeMap::new());
+    let accessible = |candidate: &str| {
+        let Images::Registry(registry) = images else {
+            return true;
+        };
+        let reason = match registry.open(candidate) {
+            Ok(Some(_)) => return true,
+            Ok(None) => "the registry does not have it".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        reasons.borrow_mut().insert(candidate.to_owned(), reason);
+        false
+    };
+    let file = settings.run_image_file();
+    let chosen = choose_run_image(&file, name, accessible, &settings.output);
+    chosen.map_err(|error| {
+        let mut text = error.to_string();
+        for (candidate, reason) in reasons.into_inner() {
+            text += &format!("\n{candidate}: {reason}");
+        }
+        Failure::new(INVALID_ARGS, "resolve inputs", text)
+    })
+}
+
+/// Makes sure that the registries will not refuse what the build is made for: after it, it would be late to hear so.
+fn check_access(
+    inputs: &AnalyzeInputs,
+    new: &[ImageName],
+    settings: &Settings<'_>,
+    reach: &Reach,
+    images: &Images,
+) -> Result<(), Failure> {
+    let refused = |what: &str, access: &str, image: &dyn Display, error: &dyn Display| {
+        let reason = format!(
+            "validating registry {what} access: failed to ensure registry {access} access to {image}: {error}"
+        );
+        Failure::new(FAILED, "initialize analyzer", reason)
+    };
+    let mut written: Vec<Reference> = cache_reference(settings)?.into_iter().collect();
+    if let Images::Registry(registry) = images {
+        for image in [&inputs.previous_image, &inputs.run_image] {
+            let readable = registry.check_read(image);
+            readable.map_err(|error| refused("read", "read", image, &ImageError::new(error)))?;
+        }
+        written.extend(new.iter().map(|name| name.reference().clone()));
+    }
+    for (at, image) in written.iter().enumerate() {
+        // Rights are a repository's.
+        if written[..at].iter().any(|before| before.is_beside(image)) {
+            continue;
+        }
+        let writable = reach.registry.check_push(image);
+        writable.map_err(|error| refused("write", "read/write", image, &ImageError::new(error)))?;
+    }
+    Ok(())
 }

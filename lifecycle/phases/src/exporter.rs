@@ -13,11 +13,11 @@ use oci_image::Owner;
 use crate::VERSION;
 use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
-use crate::images::{open_cache, open_images, same_registry};
+use crate::images::{Images, Opener, cache_reference, new_names};
 use crate::privileges::{User, become_user};
+use crate::reach::Rights;
 use crate::settings::{Settings, read_group};
 use lifecycle::analyze::RunImageFile;
-use lifecycle::cache::LayerCache;
 use lifecycle::contents::{AppSource, LayersFolder};
 use lifecycle::export::{
     CacheTime, ExportInputs, ExportPorts, FoldersAbove, LauncherProgram, LauncherSbom, export,
@@ -78,24 +78,36 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
         return Err(Failure::new(INVALID_ARGS, "parse arguments", reason));
     }
     let analyzed = read_analyzed(settings)?;
-    let parsed = same_registry(names)?;
+    let new = new_names(names, settings)?;
+    let cache = cache_reference(settings)?.map(|cache| cache.to_string());
     settings.warn_of_launch_cache();
-    let images = open_images(settings, &parsed[0], FAILED)?;
+    let run_image = analyzed.run_image.as_ref();
+    let run_image = run_image.map(|run_image| run_image.reference.as_str());
+    let read = run_image
+        .into_iter()
+        .chain(analyzed.previous_image_reference());
+    let all = names.iter().chain(&cache).map(String::as_str).chain(read);
+    let rights = Rights::take(settings, all)?;
     become_user(settings.user(), &settings.volumes()[1..])?;
+    settings.check_launch_cache()?;
+    let reach = rights.connect(settings)?;
     read_group(settings)?;
-    let cache = open_cache(settings, FAILED)?;
+    let opener = Opener::new(settings, &reach);
+    let cache = opener.cache(new.first())?;
+    let images = opener.images(&new)?;
     let inputs = inputs(settings, analyzed)?;
-    let path = images.path_of(&names[0]);
-    if let Ok(path) = &path {
+    if let Images::Layouts(layouts) = &images
+        && let Ok(path) = layouts.path_of(&names[0])
+    {
         let path = path.display();
         settings
             .output
             .info(format_args!("Using app image: {path}"));
     }
     let ports = ExportPorts {
-        images: &images,
+        images: images.store(),
         view: &LayersFolder(&inputs.layers_dir),
-        cache: cache.as_ref().map(|cache| cache as &dyn LayerCache),
+        cache: cache.as_deref(),
     };
     export(&inputs, ports, &settings.output)
         .map(drop)

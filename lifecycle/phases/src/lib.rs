@@ -15,13 +15,19 @@
 
 mod analyzer;
 mod builder;
+mod cache_image;
+mod daemon_images;
 mod detector;
+mod docker_socket;
 mod exporter;
 mod failure;
 mod flags;
 mod images;
 mod privileges;
+mod reach;
+mod registry_images;
 mod restorer;
+mod scratch;
 mod settings;
 mod stdout;
 

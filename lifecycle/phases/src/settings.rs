@@ -9,6 +9,7 @@ use cnb_spec::api::PlatformApi;
 use cnb_spec::env::Vars;
 use cnb_spec::exec_env::DEFAULT_EXEC_ENV;
 use cnb_spec::group::Group;
+use rustix::fs::Access;
 
 use crate::failure::{BUILDPACK_API, Failure, INVALID_ARGS, OTHER, PLATFORM_API};
 use crate::flags::{Flags, bool_of};
@@ -208,6 +209,19 @@ impl<'a> Settings<'a> {
             let text = "Ignoring -launch-cache, only intended for use with -daemon";
             self.output.warn(text);
         }
+    }
+
+    /// A launch cache is not needed ([`crate::daemon_images`]), but one that could not be used is a mistake of the platform's.
+    pub(crate) fn check_launch_cache(&self) -> Result<(), Failure> {
+        let dir = self.optional_path("launch-cache", "CNB_LAUNCH_CACHE_DIR");
+        let Some(dir) = dir.filter(|_| self.yes("daemon", "CNB_USE_DAEMON")) else {
+            return Ok(());
+        };
+        let writable = rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK);
+        writable.map_err(|error| {
+            let reason = format!("'{}': {error}", dir.display());
+            Failure::new(OTHER, "create launch cache", reason)
+        })
     }
 
     /// The path of a file that is in the layers folder by default.
