@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use cnb_spec::analyzed::Analyzed;
 use cnb_spec::api::PlatformApi;
 use cnb_spec::run_image::RunImage;
 use oci_image::Reference;
@@ -54,35 +55,75 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
 }
 
 pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
-    let [image] = settings.positionals() else {
-        let count = settings.positionals().len();
-        let reason = format!("received {count} arguments, but expected 1");
-        return Err(Failure::new(INVALID_ARGS, "parse arguments", reason));
-    };
-    if image.is_empty() {
-        let reason = "image argument is required";
-        return Err(Failure::new(INVALID_ARGS, "resolve inputs", reason));
-    }
-    let mut names = vec![image.clone()];
-    names.extend(settings.list("tag"));
-    let new = new_names(&names, settings)?;
-    let cache = cache_reference(settings)?.map(|cache| cache.to_string());
-    settings.warn_of_launch_cache();
-    let candidates = candidates(settings);
-    let read = [settings.text("previous-image", "CNB_PREVIOUS_IMAGE", "")];
-    let all = names.iter().chain(&read).chain(&candidates).chain(&cache);
-    let rights = Rights::take(settings, all.map(String::as_str))?;
+    let request = Request::read(settings)?;
+    let rights = Rights::take(settings, request.images())?;
     become_user(settings.user(), &settings.volumes())?;
     settings.check_launch_cache()?;
     let reach = rights.connect(settings)?;
-    let images = Opener::new(settings, &reach).images(&new)?;
-    let inputs = inputs(settings, image, &new[0], &images)?;
-    check_access(&inputs, &new, settings, &reach, &images)?;
+    let images = Opener::new(settings, &reach).images(&request.new)?;
+    analyze_and_note(settings, &request, &reach, &images).map(drop)
+}
+
+/// Which images are concerned.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The names of the image to be, its own first, as the platform wrote them.
+    pub(crate) names: Vec<String>,
+    /// The same, read.
+    pub(crate) new: Vec<ImageName>,
+    cache: Option<String>,
+    previous: String,
+    run_images: Vec<String>,
+}
+
+impl Request {
+    pub(crate) fn read(settings: &Settings<'_>) -> Result<Self, Failure> {
+        let [image] = settings.positionals() else {
+            let count = settings.positionals().len();
+            let reason = format!("received {count} arguments, but expected 1");
+            return Err(Failure::new(INVALID_ARGS, "parse arguments", reason));
+        };
+        if image.is_empty() {
+            let reason = "image argument is required";
+            return Err(Failure::new(INVALID_ARGS, "resolve inputs", reason));
+        }
+        let mut names = vec![image.clone()];
+        names.extend(settings.list("tag"));
+        let new = new_names(&names, settings)?;
+        let cache = cache_reference(settings)?.map(|cache| cache.to_string());
+        settings.warn_of_launch_cache();
+        Ok(Self {
+            new,
+            cache,
+            previous: settings.text("previous-image", "CNB_PREVIOUS_IMAGE", image),
+            run_images: candidates(settings),
+            names,
+        })
+    }
+
+    /// All images whose credentials may be needed.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &str> {
+        let read = std::iter::once(&self.previous).chain(&self.run_images);
+        let all = self.names.iter().chain(read).chain(&self.cache);
+        all.map(String::as_str)
+    }
+}
+
+/// Analyzes, and writes `analyzed.toml`.
+pub(crate) fn analyze_and_note(
+    settings: &Settings<'_>,
+    request: &Request,
+    reach: &Reach,
+    images: &Images,
+) -> Result<Analyzed, Failure> {
+    let inputs = inputs(settings, request, images)?;
+    check_access(&inputs, &request.new, settings, reach, images)?;
     let analyzed = analyze(&inputs, images.store(), &settings.output);
     let analyzed = analyzed.map_err(|error| Failure::new(FAILED, "analyze", error))?;
     let path = settings.analyzed_path();
     write_toml(&path, &analyzed)
-        .map_err(|error| Failure::new(OTHER, "write analyzed metadata", error))
+        .map_err(|error| Failure::new(OTHER, "write analyzed metadata", error))?;
+    Ok(analyzed)
 }
 
 /// The run image that was named, or those of which one will be chosen.
@@ -99,19 +140,17 @@ fn candidates(settings: &Settings<'_>) -> Vec<String> {
 
 fn inputs(
     settings: &Settings<'_>,
-    image: &str,
-    name: &ImageName,
+    request: &Request,
     images: &Images,
 ) -> Result<AnalyzeInputs, Failure> {
-    let previous_image = settings.text("previous-image", "CNB_PREVIOUS_IMAGE", image);
-    image_name(&previous_image)?;
+    image_name(&request.previous)?;
     let run_image = match settings.optional("run-image", "CNB_RUN_IMAGE") {
         Some(run_image) => run_image,
-        None => choose(settings, name, images)?,
+        None => choose(settings, &request.new[0], images)?,
     };
     image_name(&run_image)?;
     Ok(AnalyzeInputs {
-        previous_image,
+        previous_image: request.previous.clone(),
         run_image,
         layers_dir: settings.layers_dir(),
         restores_sbom: settings.api.at_least(8) && !settings.skips_layers(),

@@ -1,6 +1,7 @@
 //! The way to a Docker daemon for a program that gives root's rights up. Only root may open the daemon's socket, each request needs a connection of
 //! its own, and the rights that count are those of the thread that opens it. So one thread keeps root's: it takes connections at a socket of the
-//! user's, in a folder that only the user may enter, and passes their bytes on. It does nothing else.
+//! user's, in a folder that only the user may enter, and passes their bytes on. It does nothing else, and for nobody else: buildpacks run as the
+//! same user, and whoever speaks to a daemon is root.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -74,6 +75,9 @@ fn pass_on(socket: PathBuf, user: User, temp_dir: &Path) -> io::Result<TempDir> 
         .name("docker-socket".to_owned())
         .spawn(move || {
             for client in listener.incoming().flatten() {
+                if !is_ours(&client) {
+                    continue;
+                }
                 // A client whose connection ends at once says so.
                 let Ok(daemon) = UnixStream::connect(&socket) else {
                     continue;
@@ -82,6 +86,12 @@ fn pass_on(socket: PathBuf, user: User, temp_dir: &Path) -> io::Result<TempDir> 
             }
         })?;
     Ok(folder)
+}
+
+/// Is this process at the other end? The kernel says who was there when the connection was made.
+fn is_ours(client: &UnixStream) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(client);
+    peer.is_ok_and(|peer| peer.pid == rustix::process::getpid())
 }
 
 /// Passes bytes on in both directions until both ends are reached.
@@ -106,10 +116,12 @@ fn copy(mut from: UnixStream, mut to: UnixStream) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
-    fn pass_on_both_ways() {
+    fn pass_on_both_ways_for_this_process_alone() {
         let scratch = tempfile::tempdir().unwrap();
         let socket = scratch.path().join("daemon.sock");
         let daemon = UnixListener::bind(&socket).unwrap();
@@ -130,5 +142,18 @@ mod tests {
         text.clear();
         client.read_to_string(&mut text).unwrap();
         assert_eq!(text, "answer");
+
+        // Another process of the same user hears nothing, and the daemon nothing of it.
+        daemon.set_nonblocking(true).unwrap();
+        let script = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\nprint(s.recv(1))";
+        let other = Command::new("python3")
+            .args(["-c", script])
+            .arg(at(&folder))
+            .output();
+        assert_eq!(other.unwrap().stdout, b"b''\n");
+        assert_eq!(
+            daemon.accept().unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
     }
 }

@@ -18,6 +18,7 @@ use crate::privileges::{User, become_user};
 use crate::reach::Rights;
 use crate::settings::{Settings, read_group};
 use lifecycle::analyze::RunImageFile;
+use lifecycle::cache::LayerCache;
 use lifecycle::contents::{AppSource, LayersFolder};
 use lifecycle::export::{
     CacheTime, ExportInputs, ExportPorts, FoldersAbove, LauncherProgram, LauncherSbom, export,
@@ -95,8 +96,19 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let opener = Opener::new(settings, &reach);
     let cache = opener.cache(new.first())?;
     let images = opener.images(&new)?;
-    let inputs = inputs(settings, analyzed)?;
-    if let Images::Layouts(layouts) = &images
+    export_image(settings, names, analyzed, &images, cache.as_deref())
+}
+
+/// Makes the image, and keeps layers in the cache.
+pub(crate) fn export_image(
+    settings: &Settings<'_>,
+    names: &[String],
+    analyzed: Analyzed,
+    images: &Images,
+    cache: Option<&dyn LayerCache>,
+) -> Result<(), Failure> {
+    let inputs = inputs(settings, names, analyzed)?;
+    if let Images::Layouts(layouts) = images
         && let Ok(path) = layouts.path_of(&names[0])
     {
         let path = path.display();
@@ -107,7 +119,7 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let ports = ExportPorts {
         images: images.store(),
         view: &LayersFolder(&inputs.layers_dir),
-        cache: cache.as_deref(),
+        cache,
     };
     export(&inputs, ports, &settings.output)
         .map(drop)
@@ -149,7 +161,11 @@ fn launcher_program(settings: &Settings<'_>) -> LauncherProgram {
     }
 }
 
-fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, Failure> {
+fn inputs(
+    settings: &Settings<'_>,
+    names: &[String],
+    analyzed: Analyzed,
+) -> Result<ExportInputs, Failure> {
     let failed = |error: FileError| Failure::new(OTHER, "read run image metadata", error);
     let layers_dir = settings.layers_dir();
     let app_dir = settings.app_dir();
@@ -157,7 +173,7 @@ fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, F
     let run_image = run_image_for_label(settings, &analyzed).map_err(failed)?;
     Ok(ExportInputs {
         platform_api: settings.api,
-        names: settings.positionals().to_vec(),
+        names: names.to_vec(),
         layers_dir_in_image: layers_dir.clone(),
         layers_dir,
         app_dir_in_image: app_dir.clone(),

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use cnb_spec::analyzed::{Analyzed, ImageIdentifier};
 use cnb_spec::api::PlatformApi;
 use cnb_spec::group::Group;
+use cnb_spec::labels::LayersMetadata;
 use cnb_spec::run_image::RunImage;
 use oci_image::Platform;
 
@@ -14,6 +15,7 @@ use crate::images::{Opener, cache_reference, image_name};
 use crate::privileges::become_user;
 use crate::reach::{Place, Reach, Rights};
 use crate::settings::{Settings, read_group};
+use lifecycle::cache::LayerCache;
 use lifecycle::files::{read_toml, write_toml};
 use lifecycle::image_name::ImageName;
 use lifecycle::images::ImageError;
@@ -75,15 +77,26 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
         }
     }
     let cache = Opener::new(settings, &reach).cache(None)?;
+    let metadata = analyzed.unwrap_or_default().metadata;
+    restore_layers(settings, group, metadata, cache.as_deref())
+}
+
+/// Restores the layers of these buildpacks. `metadata` is what the previous image says of them.
+pub(crate) fn restore_layers(
+    settings: &Settings<'_>,
+    group: Group,
+    metadata: LayersMetadata,
+    cache: Option<&dyn LayerCache>,
+) -> Result<(), Failure> {
     let inputs = RestoreInputs {
         group,
-        metadata: analyzed.unwrap_or_default().metadata,
+        metadata,
         layers_dir: settings.layers_dir(),
         skip_layers: settings.skips_layers(),
         restores_sbom: settings.api.at_least(8),
         restores_from_cache_alone: settings.api.at_least(14),
     };
-    restore(&inputs, cache.as_deref(), &settings.output)
+    restore(&inputs, cache, &settings.output)
         .map_err(|error| Failure::new(FAILED, "restore", error))
 }
 

@@ -184,11 +184,13 @@ impl<'a> Settings<'a> {
             .collect()
     }
 
-    /// Is the last build to be ignored?
+    /// Is the last build to be ignored? The creator's flag has a name of its own; either variable is for all.
     pub(crate) fn skips_layers(&self) -> bool {
-        let given = self.flags.value("skip-layers");
-        let skip_restore = || self.yes("", "CNB_SKIP_RESTORE");
-        self.yes("skip-layers", "CNB_SKIP_LAYERS") || (given.is_none() && skip_restore())
+        let flags = ["skip-layers", "skip-restore"];
+        if let Some(given) = flags.iter().find_map(|flag| self.flags.value(flag)) {
+            return bool_of(given).unwrap_or_default();
+        }
+        self.yes("", "CNB_SKIP_LAYERS") || self.yes("", "CNB_SKIP_RESTORE")
     }
 
     /// The file that lists the run images.
