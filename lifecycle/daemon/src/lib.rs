@@ -26,7 +26,6 @@ mod answer;
 mod archive;
 mod asked;
 mod body;
-mod budget;
 mod client;
 mod contents;
 mod engine;

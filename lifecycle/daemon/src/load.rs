@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{BlobDigest, DiffId, Image, ImageName, LayerBlob};
 use reqwest::{Method, header::CONTENT_TYPE};
 
@@ -13,11 +13,10 @@ use crate::{
     answer::error_in,
     archive::{Archive, Present, source_error},
     body::pipe,
-    budget::Budget,
     client::Daemon,
     engine::Store,
     error::DaemonError,
-    request::{Call, Failure},
+    request::{Call, Failure, out_of_time},
 };
 
 /// What is to be loaded beside the image itself.
@@ -250,7 +249,7 @@ impl Loading<'_> {
         }
         let reply = match answer {
             Ok(Ok(reply)) => reply?,
-            Ok(Err(_)) => return Err(Failure::Final(self.budget.exceeded_by(&call.asked))),
+            Ok(Err(_)) => return Err(Failure::Final(out_of_time(&call.asked, &self.budget))),
             Err(stopped) => return Err(Failure::Transient(stopped.to_string())),
         };
         match error_in(&reply.body) {

@@ -1,6 +1,6 @@
 //! One blob into one repository: is it there, can another repository lend it, else send it; and is it really there then?
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{BlobDigest, Reference};
 use reqwest::{Method, header::CONTENT_LENGTH};
 use std::sync::PoisonError;
@@ -9,7 +9,6 @@ use crate::{
     asked::Asked,
     auth::Access,
     body::Blob,
-    budget::Budget,
     client::Inner,
     error::RegistryError,
     failure::{Failure, Transient},

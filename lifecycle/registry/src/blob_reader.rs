@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{BlobRef, Digest, OpenBlob, Reference, Sha256};
 use reqwest::{
     Method, Response,
@@ -16,7 +16,6 @@ use reqwest::{
 use crate::{
     asked::Asked,
     auth::Access,
-    budget::Budget,
     client::Registry,
     error::RegistryError,
     failure::{Failure, Transient},

@@ -25,7 +25,6 @@ mod auth;
 mod blob;
 mod blob_reader;
 mod body;
-mod budget;
 mod challenge;
 mod client;
 mod credentials;

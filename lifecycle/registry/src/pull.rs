@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fetch::Budget;
 use oci_image::{
     BlobDigest, BlobRef, BlobSource, Image, ImageDocument, LONGEST_CONFIG, LONGEST_MANIFEST,
     Manifest, Platform, ReadImageError, Reference, RemoteBlob,
@@ -12,7 +13,6 @@ use crate::{
     asked::Asked,
     auth::Access,
     blob_reader::{RemoteLayer, checked},
-    budget::Budget,
     client::{Registry, access},
     error::RegistryError,
     host::Host,

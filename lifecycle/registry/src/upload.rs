@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use reqwest::{
     Method,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE},
@@ -15,7 +15,6 @@ use crate::{
     address,
     auth::Access,
     body::{Blob, Payload},
-    budget::Budget,
     error::RegistryError,
     failure::Failure,
     host::Host,
