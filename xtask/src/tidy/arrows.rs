@@ -46,8 +46,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fetch", &[]),
     ("sandbox", &[]),
     // The tests use the program as people do, and look at its images with their own eyes.
-    ("test-registry", &[]),
-    ("e2e", &["test-skip"]),
+    ("test-registry", &["test-servers"]),
+    ("test-servers", &["test-skip"]),
+    ("e2e", &["test-skip", "test-servers"]),
     ("test-skip", &[]),
     ("xtask", &[]),
 ];
