@@ -81,7 +81,9 @@ impl Daemon {
             loading.bring(image, load)?;
         }
         for name in load.names {
+            failpoint::reach("load-before-name");
             self.block_on(self.tag(id, name, &budget))?;
+            failpoint::reach("load-named");
         }
         Ok(loading.loaded)
     }
@@ -216,6 +218,9 @@ impl Loading<'_> {
         let (loaded, progress) = (&mut self.loaded, &mut self.progress);
         let mut went = |sent| {
             loaded.sent_bytes = before + sent;
+            if sent >= archive.total() / 2 {
+                failpoint::reach("load-half-sent");
+            }
             progress(Progress {
                 sent,
                 total: archive.total(),

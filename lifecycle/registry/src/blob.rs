@@ -114,6 +114,7 @@ impl Inner {
     }
 
     async fn bring(&self, to: &Destination<'_>, blob: &Blob) -> Result<Outcome, RegistryError> {
+        failpoint::reach("push-before-blob");
         let mut session = None;
         for from in to.mounts {
             match self.mount(to, blob.digest, from).await? {
@@ -143,6 +144,7 @@ impl Inner {
             budget: to.budget,
         };
         upload.run(opened).await?;
+        failpoint::reach("push-blob-acknowledged");
         Ok(Outcome::Uploaded { bytes: blob.size })
     }
 

@@ -262,7 +262,10 @@ impl BlobReader {
                 expected,
                 found,
             })),
-            _ => Ok(()),
+            _ => {
+                failpoint::reach("pull-blob-received");
+                Ok(())
+            }
         }
     }
 }
@@ -300,6 +303,9 @@ impl Read for BlobReader {
         }
         *piece_read += count;
         *given += count as u64;
+        if (self.blob.size / 2..self.blob.size).contains(given) {
+            failpoint::reach("pull-blob-half-received");
+        }
         Ok(count)
     }
 }

@@ -61,6 +61,7 @@ impl Registry {
         for _ in 0..DEEPEST_INDEX {
             match parsed(&fetched)? {
                 Manifest::Image(document) => {
+                    failpoint::reach("pull-manifest-read");
                     let image = self
                         .with_config(&host, &access, &named, &document, &budget)
                         .await?;

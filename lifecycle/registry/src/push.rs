@@ -194,12 +194,16 @@ impl Registry {
         let mut rounds = 0;
         loop {
             rounds += 1;
+            failpoint::reach("push-before-tag");
             match self
                 .inner()
                 .put_manifest(&to, tag, &content.documents.manifest)
                 .await?
             {
-                Stored::Done => return Ok(()),
+                Stored::Done => {
+                    failpoint::reach("push-tag-given");
+                    return Ok(());
+                }
                 Stored::BlobsMissing(error) if rounds == MOST_ROUNDS => return Err(error),
                 Stored::BlobsMissing(_) => {
                     self.blobs(content, target, budget, true).await?;
@@ -252,8 +256,9 @@ impl Registry {
                 Err(_) => unreachable!("nothing cancels an upload but the end of this set"),
             });
             let outcome = outcome?;
-            if let Some(index) = index {
-                outcomes[index] = outcome;
+            match index {
+                Some(index) => outcomes[index] = outcome,
+                None => failpoint::reach("push-config-sent"),
             }
         }
         Ok(outcomes)
