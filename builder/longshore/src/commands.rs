@@ -204,6 +204,25 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tests let the program die at one of these moments.
+fn arm_failpoint(env: &Environment, output: &Output) {
+    let moments = [
+        &store::FAILPOINTS[..],
+        &registry::FAILPOINTS,
+        &daemon::FAILPOINTS,
+    ]
+    .concat();
+    if let Some(moment) = env.text("LONGSHORE_FAILPOINT")
+        && !failpoint::arm(&moment, moments.iter().copied())
+    {
+        let text = format!(
+            "LONGSHORE_FAILPOINT names {moment:?}; there are: {}",
+            moments.join(", ")
+        );
+        output.warning(&text);
+    }
+}
+
 fn context(cli: &Cli, env: &Environment, output: Output) -> Result<Context, Failure> {
     let folders = Folders::find(env)?;
     let network = Network::find(env);
@@ -217,14 +236,7 @@ fn context(cli: &Cli, env: &Environment, output: Output) -> Result<Context, Fail
     for notice in notices {
         output.warning(&notice);
     }
-    if let Some(name) = env.text("LONGSHORE_FAILPOINT")
-        && !store::arm_failpoint(&name)
-    {
-        output.warning(&format!(
-            "LONGSHORE_FAILPOINT names {name:?}; there are: {}",
-            store::FAILPOINTS.join(", ")
-        ));
-    }
+    arm_failpoint(env, &output);
     let store =
         Store::open(&folders.data, &folders.cache).map_err(|error| errors::store(&error))?;
     let unpacked = embedded::unpack(&store, &folders.cache).map_err(|error| {

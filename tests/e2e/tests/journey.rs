@@ -10,6 +10,7 @@ mod failpoints;
 mod fallback;
 mod in_place;
 mod interpreter;
+mod kubernetes;
 mod mirrors;
 mod newcomer;
 mod phases_by_hand;

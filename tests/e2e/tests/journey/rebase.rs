@@ -9,10 +9,9 @@ use e2e::image::Image;
 use e2e::program::Longshore;
 use e2e::registry::{Kind, Registry};
 use e2e::skip;
+use e2e::stack;
 use oci_image::layer::{Compression, LayerContents, write_layer};
 use oci_image::{BlobSource, History, Layer, Owner, Platform, read_layout, write_layout};
-
-use super::publish::publish_stack;
 
 const USAGE: i32 = 2;
 
@@ -42,7 +41,7 @@ fn rebase_in_a_registry() {
         return;
     };
     let longshore = Longshore::copied();
-    let (_, run_image) = publish_stack(&longshore, &registry);
+    let (_, run_image) = stack::publish(&longshore, &registry);
     let app = App::copy_of("flask-plain");
     let tag = format!("{}/team/app:v1", registry.host());
     let before = registry.folder().join("before");
