@@ -12,7 +12,7 @@ use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
 use crate::images::{Images, Opener, cache_reference, image_name, new_names};
 use crate::privileges::become_user;
-use crate::reach::{Reach, Rights};
+use crate::reach::{Asked, Reach, Rights};
 use crate::settings::Settings;
 use lifecycle::analyze::{AnalyzeInputs, analyze, choose_run_image};
 use lifecycle::files::write_toml;
@@ -68,10 +68,11 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let new = new_names(&names, settings)?;
     let cache = cache_reference(settings)?.map(|cache| cache.to_string());
     settings.warn_of_launch_cache();
-    let candidates = candidates(settings);
-    let read = [settings.text("previous-image", "CNB_PREVIOUS_IMAGE", "")];
-    let all = names.iter().chain(&read).chain(&candidates).chain(&cache);
-    let rights = Rights::take(settings, all.map(String::as_str))?;
+    let asked = Asked {
+        in_place: [names, previous(settings), candidates(settings)].concat(),
+        in_registries: cache.into_iter().collect(),
+    };
+    let rights = Rights::take(settings, asked)?;
     become_user(settings.user(), &settings.volumes())?;
     settings.check_launch_cache()?;
     let reach = rights.connect(settings)?;
@@ -83,6 +84,12 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let path = settings.analyzed_path();
     write_toml(&path, &analyzed)
         .map_err(|error| Failure::new(OTHER, "write analyzed metadata", error))
+}
+
+/// The previous image, if it is not the one of the same name.
+fn previous(settings: &Settings<'_>) -> Vec<String> {
+    let named = settings.optional("previous-image", "CNB_PREVIOUS_IMAGE");
+    named.into_iter().collect()
 }
 
 /// The run image that was named, or those of which one will be chosen.
@@ -137,10 +144,9 @@ fn choose(settings: &Settings<'_>, name: &ImageName, images: &Images) -> Result<
     let file = settings.run_image_file();
     let chosen = choose_run_image(&file, name, accessible, &settings.output);
     chosen.map_err(|error| {
-        let mut text = error.to_string();
-        for (candidate, reason) in reasons.into_inner() {
-            text += &format!("\n{candidate}: {reason}");
-        }
+        let reasons = reasons.into_inner().into_iter();
+        let reasons = reasons.map(|(candidate, reason)| format!("\n{candidate}: {reason}"));
+        let text = format!("{error}{}", reasons.collect::<String>());
         Failure::new(INVALID_ARGS, "resolve inputs", text)
     })
 }
