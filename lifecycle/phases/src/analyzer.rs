@@ -13,7 +13,7 @@ use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
 use crate::images::{Images, Opener, cache_reference, image_name, new_names};
 use crate::privileges::become_user;
-use crate::reach::{Reach, Rights};
+use crate::reach::{Asked, Reach, Rights};
 use crate::settings::Settings;
 use lifecycle::analyze::{AnalyzeInputs, analyze, choose_run_image};
 use lifecycle::files::write_toml;
@@ -56,7 +56,7 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
 
 pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let request = Request::read(settings)?;
-    let rights = Rights::take(settings, request.images())?;
+    let rights = Rights::take(settings, request.asked())?;
     become_user(settings.user(), &settings.volumes())?;
     settings.check_launch_cache()?;
     let reach = rights.connect(settings)?;
@@ -102,10 +102,12 @@ impl Request {
     }
 
     /// All images whose credentials may be needed.
-    pub(crate) fn images(&self) -> impl Iterator<Item = &str> {
-        let read = std::iter::once(&self.previous).chain(&self.run_images);
-        let all = self.names.iter().chain(read).chain(&self.cache);
-        all.map(String::as_str)
+    pub(crate) fn asked(&self) -> Asked {
+        let previous = vec![self.previous.clone()];
+        Asked {
+            in_place: [self.names.clone(), previous, self.run_images.clone()].concat(),
+            in_registries: self.cache.iter().cloned().collect(),
+        }
     }
 }
 
@@ -176,10 +178,9 @@ fn choose(settings: &Settings<'_>, name: &ImageName, images: &Images) -> Result<
     let file = settings.run_image_file();
     let chosen = choose_run_image(&file, name, accessible, &settings.output);
     chosen.map_err(|error| {
-        let mut text = error.to_string();
-        for (candidate, reason) in reasons.into_inner() {
-            text += &format!("\n{candidate}: {reason}");
-        }
+        let reasons = reasons.into_inner().into_iter();
+        let reasons = reasons.map(|(candidate, reason)| format!("\n{candidate}: {reason}"));
+        let text = format!("{error}{}", reasons.collect::<String>());
         Failure::new(INVALID_ARGS, "resolve inputs", text)
     })
 }

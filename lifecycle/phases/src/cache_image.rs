@@ -1,9 +1,8 @@
 //! The cache as an image in a registry. What is to be restored is unpacked as its bytes come; what is kept goes there from the app's image where that has
 //! the same layer, so that it is sent once.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use cnb_spec::labels::CacheMetadata;
 use lifecycle::cache::{CachedLayer, LayerCache};
@@ -15,36 +14,29 @@ use oci_image::layer::{Compression, LayerContents};
 use oci_image::{
     BlobDigest, DiffId, ExpansionLimits, Image, Layer, LayerReader, Platform, Reference,
 };
-use registry::{Registry, Uploads};
+use registry::Uploads;
 
-use crate::registry_images::KnownLayers;
-use crate::scratch::Scratch;
+use crate::registry_images::Shared;
 
 /// The cache image as it was, and the layers of the one that takes its place.
 #[derive(Debug)]
 pub(crate) struct CacheImage {
-    registry: Registry,
+    shared: Shared,
     reference: Reference,
     found: Option<(BlobDigest, Image)>,
     uploads: Uploads,
-    known: KnownLayers,
-    scratch: Arc<Scratch>,
-    threads: NonZeroUsize,
     next: Mutex<Vec<Layer>>,
 }
 
 impl CacheImage {
     /// Opens it. A cache saves work and nothing else: one that is damaged, or that cannot be reached, is as good as none.
     pub(crate) fn open(
-        registry: &Registry,
+        shared: Shared,
         reference: Reference,
         app: Option<Reference>,
-        known: KnownLayers,
-        scratch: Arc<Scratch>,
-        threads: NonZeroUsize,
         output: &Output,
     ) -> Self {
-        let found = registry.image(&reference, Platform::LINUX_AMD64);
+        let found = shared.registry.image(&reference, Platform::LINUX_AMD64);
         let found = found.map_err(ImageError::new).unwrap_or_else(|error| {
             output.warn(format_args!(
                 "Not using the cache image '{reference}': {error}"
@@ -56,21 +48,18 @@ impl CacheImage {
         }
         let found = found.map(|found| (found.manifest, found.image));
         if let Some((_, image)) = &found {
-            known.add(image.layers());
+            shared.known.add(image.layers());
         }
         let uploads = Uploads::new(
-            registry.clone(),
+            shared.registry.clone(),
             vec![reference.clone()],
             app.into_iter().collect(),
         );
         Self {
-            registry: registry.clone(),
+            shared,
             reference,
             found,
             uploads,
-            known,
-            scratch,
-            threads,
             next: Mutex::default(),
         }
     }
@@ -124,7 +113,10 @@ impl LayerCache for CacheImage {
             return Ok(false);
         };
         // Registries lose blobs; the manifest says nothing of it.
-        let has = self.registry.has_blob(&self.reference, &layer.digest);
+        let has = self
+            .shared
+            .registry
+            .has_blob(&self.reference, &layer.digest);
         has.map_err(ImageError::new)
     }
 
@@ -146,15 +138,15 @@ impl LayerCache for CacheImage {
     ) -> Result<(), ImageError> {
         let CachedLayer { diff_id, .. } = layer;
         // What the app's image has is mounted at the end, when it is there. What the cache itself had, it has lost.
-        let known = self.known.get(diff_id);
+        let known = self.shared.known.get(diff_id);
         if let Some(known) = known.filter(|known| self.layer(diff_id) != Some(known)) {
             self.add(known);
             return Ok(());
         }
         let compression = Compression::Gzip {
-            threads: self.threads,
+            threads: self.shared.threads,
         };
-        let written = self.scratch.write_layer(contents, compression);
+        let written = self.shared.scratch.write_layer(contents, compression);
         let written = written.map_err(ImageError::new)?;
         if written.diff_id != *diff_id {
             let found = written.diff_id;

@@ -64,7 +64,7 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
 
 pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let request = Request::read(settings)?;
-    let rights = Rights::take(settings, request.images())?;
+    let rights = Rights::take(settings, request.asked())?;
     let user = settings.user();
     become_user(user, &settings.volumes())?;
     settings.check_launch_cache()?;

@@ -15,7 +15,7 @@ use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
 use crate::images::{Images, Opener, cache_reference, new_names};
 use crate::privileges::{User, become_user};
-use crate::reach::Rights;
+use crate::reach::{Asked, Rights};
 use crate::settings::{Settings, read_group};
 use lifecycle::analyze::RunImageFile;
 use lifecycle::cache::LayerCache;
@@ -87,8 +87,15 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let read = run_image
         .into_iter()
         .chain(analyzed.previous_image_reference());
-    let all = names.iter().chain(&cache).map(String::as_str).chain(read);
-    let rights = Rights::take(settings, all)?;
+    let asked = Asked {
+        in_place: names
+            .iter()
+            .cloned()
+            .chain(read.map(str::to_owned))
+            .collect(),
+        in_registries: cache.into_iter().collect(),
+    };
+    let rights = Rights::take(settings, asked)?;
     become_user(settings.user(), &settings.volumes()[1..])?;
     settings.check_launch_cache()?;
     let reach = rights.connect(settings)?;

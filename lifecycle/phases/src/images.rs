@@ -15,7 +15,7 @@ use crate::cache_image::CacheImage;
 use crate::daemon_images::DaemonImages;
 use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::reach::{Place, Reach};
-use crate::registry_images::{KnownLayers, RegistryImages};
+use crate::registry_images::{KnownLayers, RegistryImages, Shared};
 use crate::scratch::Scratch;
 use crate::settings::Settings;
 
@@ -45,9 +45,7 @@ impl Images {
 pub(crate) struct Opener<'a> {
     settings: &'a Settings<'a>,
     reach: &'a Reach,
-    known: KnownLayers,
-    scratch: Arc<Scratch>,
-    threads: NonZeroUsize,
+    shared: Shared,
 }
 
 impl<'a> Opener<'a> {
@@ -56,32 +54,30 @@ impl<'a> Opener<'a> {
         Self {
             settings,
             reach,
-            known: KnownLayers::default(),
-            scratch: Arc::new(Scratch::new(settings.temp_dir())),
-            threads: NonZeroUsize::new(cores.min(MOST_THREADS)).unwrap_or(NonZeroUsize::MIN),
+            shared: Shared {
+                registry: reach.registry.clone(),
+                known: KnownLayers::default(),
+                scratch: Arc::new(Scratch::new(settings.temp_dir())),
+                threads: NonZeroUsize::new(cores.min(MOST_THREADS)).unwrap_or(NonZeroUsize::MIN),
+            },
         }
     }
 
     /// The place with the images; `new` are the names of the one that is built.
     pub(crate) fn images(&self, new: &[ImageName]) -> Result<Images, Failure> {
-        let scratch = Arc::clone(&self.scratch);
+        let shared = &self.shared;
         match (&self.reach.place, &self.reach.daemon, new) {
             (Place::Layouts(dir), _, [first, ..]) => {
-                Ok(Images::Layouts(OciLayouts::new(dir, first, self.threads)))
+                Ok(Images::Layouts(OciLayouts::new(dir, first, shared.threads)))
             }
-            (Place::Daemon, Some(daemon), _) => {
-                Ok(Images::Daemon(DaemonImages::new(daemon, scratch)))
-            }
+            (Place::Daemon, Some(daemon), _) => Ok(Images::Daemon(DaemonImages::new(
+                daemon,
+                Arc::clone(&shared.scratch),
+            ))),
             _ => {
-                let new: Vec<Reference> = new.iter().map(|name| name.reference().clone()).collect();
-                let images = RegistryImages::new(
-                    &self.reach.registry,
-                    &new,
-                    cache_reference(self.settings)?,
-                    self.known.clone(),
-                    scratch,
-                    self.threads,
-                );
+                let new = new.iter().map(|name| name.reference().clone());
+                let cache = cache_reference(self.settings)?;
+                let images = RegistryImages::new(shared.clone(), new.collect(), cache);
                 Ok(Images::Registry(Box::new(images)))
             }
         }
@@ -96,12 +92,9 @@ impl<'a> Opener<'a> {
         if let Some(reference) = cache_reference(self.settings)? {
             let app = app.filter(|_| self.reach.place == Place::Registry);
             return Ok(Some(Box::new(CacheImage::open(
-                &self.reach.registry,
+                self.shared.clone(),
                 reference,
                 app.map(|name| name.reference().clone()),
-                self.known.clone(),
-                Arc::clone(&self.scratch),
-                self.threads,
                 output,
             ))));
         }

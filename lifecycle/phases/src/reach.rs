@@ -37,10 +37,10 @@ impl Place {
             let missing = || Failure::new(INVALID_ARGS, "resolve inputs", reason);
             return dir.map(Self::Layouts).ok_or_else(missing);
         }
-        Ok(match settings.yes("daemon", "CNB_USE_DAEMON") {
-            true => Self::Daemon,
-            false => Self::Registry,
-        })
+        if settings.yes("daemon", "CNB_USE_DAEMON") {
+            return Ok(Self::Daemon);
+        }
+        Ok(Self::Registry)
     }
 }
 
@@ -48,25 +48,41 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Rights {
     place: Place,
-    credentials: Credentials,
+    /// None where no registry will be asked: what is wrong with somebody's logins is no matter then.
+    credentials: Option<Credentials>,
     socket: Option<DockerSocket>,
+}
+
+/// The images that a program will ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Where all images are: in a registry, maybe.
+    pub(crate) in_place: Vec<String>,
+    /// In a registry, wherever others are: a cache, a build image.
+    pub(crate) in_registries: Vec<String>,
 }
 
 impl Rights {
     /// Reads the credentials for these images, and takes hold of the daemon. A text that is no name needs none.
-    pub(crate) fn take<'t>(
-        settings: &Settings<'_>,
-        images: impl IntoIterator<Item = &'t str>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn take(settings: &Settings<'_>, asked: Asked) -> Result<Self, Failure> {
         let place = Place::of(settings)?;
+        let mut images = asked.in_registries;
+        if place == Place::Registry {
+            images.extend(asked.in_place);
+        }
         let variables = settings.environment();
-        let found = Credentials::of_user(|name| variables.get(OsStr::new(name)).cloned());
-        let credentials = found.map_err(|error| Failure::new(OTHER, "resolve keychain", error))?;
-        let repositories: Vec<Reference> = images
-            .into_iter()
-            .filter_map(|image| image.parse().ok())
-            .collect();
-        let credentials = credentials.settled_for(&repositories);
+        let credentials = match &images[..] {
+            [] => None,
+            images => {
+                let found = Credentials::of_user(|name| variables.get(OsStr::new(name)).cloned());
+                let found = found.map_err(|error| Failure::new(OTHER, "resolve keychain", error));
+                let repositories: Vec<Reference> = images
+                    .iter()
+                    .filter_map(|image| image.parse().ok())
+                    .collect();
+                Some(found?.settled_for(&repositories))
+            }
+        };
         let socket = match place {
             Place::Daemon => {
                 let host = settings.optional("", "DOCKER_HOST");
@@ -90,10 +106,13 @@ impl Rights {
             credentials,
             socket,
         } = self;
-        let http = http(settings)?;
+        let http = match (&credentials, &socket) {
+            (None, None) => Config::default(),
+            _ => http(settings)?,
+        };
         let registry = Registry::new(registry::Settings {
             http: http.clone(),
-            credentials,
+            credentials: credentials.unwrap_or_default(),
             insecure: insecure_registries(settings),
             ..registry::Settings::default()
         });

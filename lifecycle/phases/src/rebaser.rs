@@ -10,7 +10,7 @@ use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
 use crate::images::{Images, Opener, image_name, new_names};
 use crate::privileges::become_user;
-use crate::reach::{Place, Rights};
+use crate::reach::{Asked, Place, Rights};
 use crate::settings::Settings;
 use lifecycle::analyze::choose_mirror;
 use lifecycle::files::write_toml;
@@ -47,9 +47,7 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
 pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let request = Request::read(settings)?;
     let candidates = request.run_images(settings)?;
-    let names = request.names.iter().chain([&request.app]);
-    let all = names.chain(&candidates).map(String::as_str);
-    let rights = Rights::take(settings, all)?;
+    let rights = Rights::take(settings, request.asked(candidates))?;
     become_user(settings.user(), &[])?;
     let reach = rights.connect(settings)?;
     let images = Opener::new(settings, &reach).images(&request.new)?;
@@ -117,6 +115,14 @@ impl Request {
         })
     }
 
+    /// All images whose credentials may be needed.
+    fn asked(&self, run_images: Vec<String>) -> Asked {
+        Asked {
+            in_place: [self.names.clone(), vec![self.app.clone()], run_images].concat(),
+            ..Asked::default()
+        }
+    }
+
     /// The run images of which one will be the new base. In a registry the image itself has to be asked, with root's rights: the credentials for what it
     /// names are read before they are given up.
     fn run_images(&self, settings: &Settings<'_>) -> Result<Vec<String>, Failure> {
@@ -126,7 +132,7 @@ impl Request {
         if Place::of(settings)? != Place::Registry {
             return Ok(Vec::new());
         }
-        let reach = Rights::take(settings, [self.app.as_str()])?.connect(settings)?;
+        let reach = Rights::take(settings, self.asked(Vec::new()))?.connect(settings)?;
         let images = Opener::new(settings, &reach).images(&self.new)?;
         let app = open_app(self, &images)?;
         let known = run_image_of(&app, settings.api).map_err(|error| no_run_image(&error))?;

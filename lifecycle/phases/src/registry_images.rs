@@ -29,35 +29,32 @@ impl KnownLayers {
     }
 }
 
+/// What images and the cache of one program share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) known: KnownLayers,
+    pub(crate) scratch: Arc<Scratch>,
+    /// How many compress a layer.
+    pub(crate) threads: NonZeroUsize,
+}
+
 /// Images in registries.
 #[derive(Debug)]
 pub(crate) struct RegistryImages {
-    registry: Registry,
+    shared: Shared,
     uploads: Uploads,
-    known: KnownLayers,
-    scratch: Arc<Scratch>,
-    threads: NonZeroUsize,
     /// What was looked at. One program means one image by one name, whatever happens to the name meanwhile.
     opened: Mutex<BTreeMap<String, Option<OpenedImage>>>,
 }
 
 impl RegistryImages {
     /// Opens images, and makes one with the names `new`. The cache's image, in `cache`, may have some of its layers.
-    pub(crate) fn new(
-        registry: &Registry,
-        new: &[Reference],
-        cache: Option<Reference>,
-        known: KnownLayers,
-        scratch: Arc<Scratch>,
-        threads: NonZeroUsize,
-    ) -> Self {
+    pub(crate) fn new(shared: Shared, new: Vec<Reference>, cache: Option<Reference>) -> Self {
         let cache = cache.into_iter().collect();
         Self {
-            registry: registry.clone(),
-            uploads: Uploads::new(registry.clone(), new.to_vec(), cache),
-            known,
-            scratch,
-            threads,
+            uploads: Uploads::new(shared.registry.clone(), new, cache),
+            shared,
             opened: Mutex::default(),
         }
     }
@@ -79,9 +76,12 @@ impl RegistryImages {
         let Ok(reference) = name.parse::<Reference>() else {
             return Ok(None);
         };
-        let found = self.registry.image(&reference, Platform::LINUX_AMD64)?;
+        let found = self
+            .shared
+            .registry
+            .image(&reference, Platform::LINUX_AMD64)?;
         let opened = found.map(|found| {
-            self.known.add(found.image.layers());
+            self.shared.known.add(found.image.layers());
             OpenedImage {
                 // The image itself rather than an index that leads to it: rebase compares layers.
                 reference: exactly(&reference, found.manifest),
@@ -116,16 +116,16 @@ impl ImageStore for RegistryImages {
     }
 
     fn layer(&self, diff_id: &DiffId) -> Result<Option<Layer>, ImageError> {
-        Ok(self.known.get(diff_id))
+        Ok(self.shared.known.get(diff_id))
     }
 
     fn write_layer(&self, contents: &LayerContents<'_>) -> Result<Layer, ImageError> {
         let compression = Compression::Gzip {
-            threads: self.threads,
+            threads: self.shared.threads,
         };
-        let written = self.scratch.write_layer(contents, compression);
+        let written = self.shared.scratch.write_layer(contents, compression);
         let layer = written.map_err(ImageError::new)?;
-        self.known.add(std::slice::from_ref(&layer));
+        self.shared.known.add(std::slice::from_ref(&layer));
         self.uploads.send(&layer);
         Ok(layer)
     }

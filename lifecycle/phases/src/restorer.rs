@@ -13,7 +13,7 @@ use crate::failure::{Failure, OTHER};
 use crate::flags::Kind;
 use crate::images::{Opener, cache_reference, image_name};
 use crate::privileges::become_user;
-use crate::reach::{Place, Reach, Rights};
+use crate::reach::{Asked, Place, Reach, Rights};
 use crate::settings::{Settings, read_group};
 use lifecycle::cache::LayerCache;
 use lifecycle::files::{read_toml, write_toml};
@@ -60,11 +60,18 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     let cache = cache_reference(settings)?.map(|cache| cache.to_string());
     let build_image = settings.optional("build-image", "CNB_BUILD_IMAGE");
     let build_image = build_image.filter(|_| settings.api.at_least(10));
-    let quiet: Option<Analyzed> = read_toml(&settings.analyzed_path()).ok();
-    let run_image = quiet.and_then(|analyzed| analyzed.run_image);
-    let run_image = run_image.map(|run_image| run_image.image);
-    let all = cache.iter().chain(&build_image).chain(&run_image);
-    let rights = Rights::take(settings, all.map(String::as_str))?;
+    // What is wrong with the file is said when it is read again, as the user.
+    let analyzed: Option<Analyzed> = read_toml(&settings.analyzed_path()).ok();
+    let run_image = analyzed.and_then(|analyzed| analyzed.run_image);
+    let run_image = run_image.filter(|_| checks_run_image(settings));
+    let asked = Asked {
+        in_place: run_image
+            .into_iter()
+            .map(|run_image| run_image.image)
+            .collect(),
+        in_registries: cache.into_iter().chain(build_image.clone()).collect(),
+    };
+    let rights = Rights::take(settings, asked)?;
     become_user(settings.user(), &settings.volumes())?;
     let reach = rights.connect(settings)?;
     let group = read_group(settings)?;
@@ -100,14 +107,19 @@ pub(crate) fn restore_layers(
         .map_err(|error| Failure::new(FAILED, "restore", error))
 }
 
-/// Since Platform API 0.14: is the run image that the analyzer chose among mirrors still there? One that is not in `run.toml` was chosen by somebody else.
+/// Since Platform API 0.14.
+fn checks_run_image(settings: &Settings<'_>) -> bool {
+    settings.api.at_least(14)
+}
+
+/// Is the run image that the analyzer chose among mirrors still there? One that is not in `run.toml` was chosen by somebody else.
 fn check_run_image(
     analyzed: &Analyzed,
     settings: &Settings<'_>,
     reach: &Reach,
 ) -> Result<(), Failure> {
     let name = analyzed.run_image.as_ref().map_or("", |image| &image.image);
-    if !settings.api.at_least(14) || reach.place != Place::Registry || name.is_empty() {
+    if !checks_run_image(settings) || reach.place != Place::Registry || name.is_empty() {
         return Ok(());
     }
     let listed = settings.run_image_file().images(&settings.output);
