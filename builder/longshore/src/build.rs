@@ -1,11 +1,10 @@
 //! `longshore build`: one build without a daemon, from the app folder to a named image (ARCHITECTURE.md, "One build").
 
 mod app_layer;
-mod base_images;
+pub(crate) mod base_images;
 mod cache_image;
 mod in_place;
 mod metadata_file;
-mod outputs;
 pub(crate) mod phases;
 mod publishing;
 mod request;
@@ -29,6 +28,7 @@ use registry::Outcome;
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
 use crate::commands::Context;
+use crate::destinations::write_places;
 use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::{Exit, Failure};
@@ -125,7 +125,7 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         prepared,
         total: started.elapsed(),
     };
-    outputs::write(&request, &built, context)?;
+    write_places(&request.outputs, &built.image, Some(&built.name), context)?;
     metadata_file::write(&report, output)?;
     for published in &built.published {
         output.info(&format!("Published {published}"));

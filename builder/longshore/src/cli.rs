@@ -68,7 +68,16 @@ pub(crate) enum Command {
     /// Make base images from Debian packages
     #[command(subcommand)]
     Stack(StackCommand),
-    /// Show what an image holds
+    /// Make builder images
+    #[command(subcommand)]
+    Builder(BuilderCommand),
+    /// Package buildpacks
+    #[command(subcommand)]
+    Buildpack(BuildpackCommand),
+    /// Package the lifecycle, for builders that others make
+    #[command(subcommand)]
+    Lifecycle(LifecycleCommand),
+    /// Show what an image or a builder holds
     Inspect(InspectArgs),
     /// Look at the store, and free space in it
     #[command(subcommand)]
@@ -220,6 +229,100 @@ pub(crate) struct StackArgs {
     /// Push both to a registry: REPOSITORY-build and REPOSITORY-run, with the tag that is given
     #[arg(long, value_name = "REPOSITORY:TAG")]
     pub(crate) publish: Option<String>,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuilderCommand {
+    /// Make a builder image from builder.toml
+    Create(BuilderArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore builder create builder/builder.toml --tag my-builder
+  longshore builder create builder.toml --publish registry.example/builder:1 --run-image registry.example/run:1
+  longshore builder create builder.toml --output docker-daemon:my-builder")]
+pub(crate) struct BuilderArgs {
+    /// The builder.toml
+    #[arg(value_name = "FILE")]
+    pub(crate) definition: PathBuf,
+    /// The image that builds run in, instead of the file's [build] image
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) build_image: Option<String>,
+    /// The image that apps stand on, instead of the file's [[run.images]]; given again: its mirrors
+    #[arg(long, value_name = "REF")]
+    pub(crate) run_image: Vec<String>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuildpackCommand {
+    /// Make a buildpackage from a buildpack's folder and package.toml
+    Package(BuildpackPackageArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore buildpack package my-buildpack --file my-buildpack.cnb
+  longshore buildpack package longshore:python-app --publish registry.example/python-app:1")]
+pub(crate) struct BuildpackPackageArgs {
+    /// The buildpack: a folder, a tar of one, or longshore:NAME for one of this program
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) buildpack: String,
+    /// The package.toml (default: the one in the folder, if there is one)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Write a .cnb file
+    #[arg(long, value_name = "FILE.cnb")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LifecycleCommand {
+    /// Write the lifecycle as an image, or as the archive that `pack builder create` takes
+    Package(LifecyclePackageArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LifecyclePackageArgs {
+    /// A folder with the programs `lifecycle` and `launcher` (default: this program, which is both)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+    /// What the image stands on: longshore:run for the default stack's run image, which has certificates to reach registries by TLS; or
+    /// any other (default: nothing but a list of users)
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorOptions,
+    /// Write the archive for `[lifecycle] uri` in builder.toml
+    #[arg(long, value_name = "FILE.tgz")]
+    pub(crate) archive: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
+}
+
+/// Where an image that is put together goes.
+#[derive(Debug, Default, Args, Clone)]
+pub(crate) struct DestinationOptions {
+    /// Keep the image here under this name (repeatable)
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) tag: Vec<String>,
+    /// Write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME (repeatable)
+    #[arg(long, value_name = "KIND:PATH")]
+    pub(crate) output: Vec<String>,
+    /// Push the image to a registry under this name (repeatable)
+    #[arg(long, value_name = "REF")]
+    pub(crate) publish: Vec<String>,
     /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
     #[arg(long = "insecure-registry", value_name = "HOST")]
     pub(crate) insecure: Vec<String>,

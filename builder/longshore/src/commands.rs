@@ -9,19 +9,24 @@ use std::time::SystemTime;
 use clap::Parser as _;
 use fetch::trust::Roots;
 use oci_image::layer::{Compression, LayerContents, write_layer};
-use oci_image::{BlobSource, DiffId, Image, Layer, LayerBlob};
+use oci_image::{BlobSource, DiffId, Image, ImageName, Layer, LayerBlob};
 use sandbox::{Allowed, Helper};
-use store::{Store, Temporary};
+use store::{NamedImage, Store, Temporary};
 
 use crate::build::workspace::Overlays;
 use crate::ci_log::Sections;
-use crate::cli::{CacheCommand, Cli, Command, ProgressKind, StackCommand};
+use crate::cli::{
+    BuilderCommand, BuildpackCommand, CacheCommand, Cli, Command, LifecycleCommand, ProgressKind,
+    StackCommand,
+};
 use crate::embedded::{self, Unpacked};
 use crate::errors;
 use crate::failure::{Exit, Failure, chain};
 use crate::host::{Environment, Folders, Network};
 use crate::output::{Audience, Level, Output};
-use crate::{build, cache, inspect, run, stack_images};
+use crate::{
+    build, builder_image, buildpackage, cache, inspect, lifecycle_programs, run, stack_images,
+};
 
 /// What every command needs: where things are, what is trusted, how to speak.
 #[derive(Debug)]
@@ -85,6 +90,32 @@ impl Context {
             .note_layer(&blob)
             .map_err(std::io::Error::other)?;
         Ok(Layer::new(blob, BlobSource::File(path)))
+    }
+
+    /// Gives an image its names here. Layers that are elsewhere are fetched: a name must not lead to half an image.
+    pub(crate) fn keep(&self, image: &Image, names: &[ImageName]) -> std::io::Result<()> {
+        let store = &self.store;
+        for layer in image.layers() {
+            let there = store.blob(&layer.digest, layer.size);
+            if there.map_err(std::io::Error::other)?.is_none() {
+                self.take_in(layer)?;
+            }
+        }
+        let documents = image.documents();
+        store
+            .write_blob(&documents.config.bytes)
+            .map_err(std::io::Error::other)?;
+        let manifest = store
+            .write_blob(&documents.manifest.bytes)
+            .map_err(std::io::Error::other)?;
+        for name in names {
+            let named = NamedImage {
+                name: name.to_string(),
+                manifest,
+            };
+            store.name_image(&named).map_err(std::io::Error::other)?;
+        }
+        Ok(())
     }
 
     /// Copies a layer of an image outside the store into it.
@@ -175,6 +206,15 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
             stack_images::create(arguments, context)?;
         }
         Command::Stack(StackCommand::Lock(arguments)) => stack_images::lock(arguments, context)?,
+        Command::Builder(BuilderCommand::Create(arguments)) => {
+            builder_image::create(arguments, context)?;
+        }
+        Command::Buildpack(BuildpackCommand::Package(arguments)) => {
+            buildpackage::package(arguments, context)?;
+        }
+        Command::Lifecycle(LifecycleCommand::Package(arguments)) => {
+            lifecycle_programs::package(arguments, context)?;
+        }
         Command::Inspect(arguments) => inspect::inspect(arguments, context)?,
         Command::Cache(CacheCommand::List) => cache::list(context)?,
         Command::Cache(CacheCommand::Prune(arguments)) => cache::prune(arguments, context)?,

@@ -146,7 +146,7 @@ fn names_a_registry(name: &str) -> bool {
         .is_some_and(|(first, _)| first.contains(['.', ':', '[']) || first == "localhost")
 }
 
-fn not_there(option: &str, name: &str) -> Failure {
+pub(crate) fn not_there(option: &str, name: &str) -> Failure {
     let body = format!(
         "{option}: there is no image {name}.\n\
          A name that begins with a registry's host (registry.example/team/image:tag) is looked for in that registry, any other among the \
@@ -156,7 +156,11 @@ fn not_there(option: &str, name: &str) -> Failure {
 }
 
 /// An image for another machine would fail at the first program that is started.
-fn check_platform(option: &str, name: &str, config: &ImageConfig) -> Result<(), Failure> {
+pub(crate) fn check_platform(
+    option: &str,
+    name: &str,
+    config: &ImageConfig,
+) -> Result<(), Failure> {
     let Platform {
         os, architecture, ..
     } = Platform::LINUX_AMD64;
