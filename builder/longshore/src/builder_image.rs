@@ -19,7 +19,7 @@ use std::path::Path;
 use cnb_spec::target::{BuildpackTarget, Distro, ImageTarget};
 use oci_image::{Image, ImageConfig};
 
-pub(crate) use assemble::{LAYER_TIME_TEXT, label};
+pub(crate) use assemble::{LAYER_TIME_TEXT, build_user, label, order_toml};
 
 use crate::build::base_images;
 use crate::cli::{BuilderArgs, MirrorOptions};

@@ -110,6 +110,8 @@ pub(crate) struct BuildOptions {
     pub(crate) registry: RegistryOptions,
     #[command(flatten)]
     pub(crate) bases: BaseOptions,
+    #[command(flatten)]
+    pub(crate) platform: PlatformOptions,
     /// A label of the image (repeatable)
     #[arg(long, value_name = "K=V")]
     pub(crate) label: Vec<String>,
@@ -162,6 +164,43 @@ pub(crate) struct BaseOptions {
     /// The image that the app's layers come on top of (default: as above)
     #[arg(long, value_name = "REF|oci:DIR|…")]
     pub(crate) run_image: Option<String>,
+}
+
+/// Other builders and buildpacks, and what they see.
+#[derive(Debug, Default, Args, Clone)]
+pub(crate) struct PlatformOptions {
+    /// Build with another builder: in a registry, kept here, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
+    #[arg(long, value_name = "REF|oci:DIR|…", conflicts_with = "build_image")]
+    pub(crate) builder: Option<String>,
+    /// Use these buildpacks, in this order (repeatable): a folder, a tar, a .cnb file, docker://REF, ID[@VERSION] of the builder, or
+    /// from=builder for the builder's own order
+    #[arg(long, value_name = "DIR|FILE|ID|…")]
+    pub(crate) buildpack: Vec<String>,
+    /// Show the buildpacks a folder or file of this machine (repeatable); read-only unless it ends with :rw
+    #[arg(long, value_name = "SRC:DST[:ro|rw]")]
+    pub(crate) volume: Vec<String>,
+    /// Variables for the build, a line each: K=V, or K to take its value from here; --env comes on top (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// The project descriptor (default: project.toml in the app folder)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor: Option<PathBuf>,
+    /// The process that the image starts (default: the one that a buildpack names)
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) default_process: Option<String>,
+    /// What of the network the buildpacks reach
+    #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
+    pub(crate) network: NetworkKind,
+}
+
+/// What of the network a build reaches.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NetworkKind {
+    /// This machine's.
+    #[default]
+    Host,
+    /// Nothing, the machine's own services included.
+    None,
 }
 
 /// Where Debian packages come from.
@@ -295,9 +334,9 @@ pub(crate) enum LifecycleCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct LifecyclePackageArgs {
-    /// A folder with the programs `lifecycle` and `launcher` (default: this program, which is both)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) programs: Option<PathBuf>,
+    /// The program that is all phases (default: this one, which is more; `cargo xtask dist` makes the smaller)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
     /// What the image stands on: longshore:run for the default stack's run image, which has certificates to reach registries by TLS; or
     /// any other (default: nothing but a list of users)
     #[arg(long, value_name = "REF|oci:DIR|…")]
@@ -330,9 +369,12 @@ pub(crate) struct DestinationOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
+    /// The name of a built image, one in a registry, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

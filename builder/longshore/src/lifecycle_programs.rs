@@ -10,10 +10,9 @@
 //! An image's **last** layer holds all of it, since platforms copy that layer (kpack's ClusterLifecycle, pack's `[lifecycle] uri = "docker://…"`). The archive
 //! has the same files below `lifecycle/`, exactly one folder deep, and `lifecycle.toml` at its root; pack keeps symlinks in it, and breaks hard links.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cnb_spec::distribution::{
     BUILDER_METADATA, BuilderMetadata, LIFECYCLE_APIS, LIFECYCLE_VERSION, LifecycleInfo,
@@ -51,13 +50,6 @@ pub(crate) struct Lifecycle {
     pub(crate) layer: Layer,
 }
 
-/// The two programs of our lifecycle.
-#[derive(Debug)]
-struct Programs {
-    lifecycle: PathBuf,
-    launcher: Cow<'static, [u8]>,
-}
-
 /// The lifecycle that builder.toml names, or this program.
 pub(crate) fn find(
     uri: Option<&str>,
@@ -66,7 +58,7 @@ pub(crate) fn find(
     context: &Context,
 ) -> Result<Lifecycle, Failure> {
     let Some(uri) = uri else {
-        return ours(&Programs::of_this_program(context), context);
+        return ours(&context.program, context);
     };
     match uri.strip_prefix("docker://") {
         Some(name) => of_image(name, registries, context),
@@ -99,12 +91,10 @@ pub(crate) fn package(arguments: &LifecyclePackageArgs, context: &Context) -> Re
         Some(_) => destinations,
         None => destinations.somewhere()?,
     };
-    let programs = match &arguments.programs {
-        Some(folder) => Programs::below(folder)?,
-        None => Programs::of_this_program(context),
-    };
+    let program = arguments.program.as_ref().unwrap_or(&context.program);
+    check_program(program)?;
     if let Some(path) = &arguments.archive {
-        write_archive(path, &programs).map_err(|error| {
+        write_archive(path, program).map_err(|error| {
             errors::storage(&format!("{} could not be written", path.display()), &error)
         })?;
         context.output.info(&format!("Wrote {}", path.display()));
@@ -117,7 +107,7 @@ pub(crate) fn package(arguments: &LifecyclePackageArgs, context: &Context) -> Re
             }
             None => accounts(context)?,
         };
-        let image = image(base, &ours(&programs, context)?);
+        let image = image(base, &ours(program, context)?);
         for line in destinations.write(&image, context)? {
             context.output.result(&line);
         }
@@ -125,43 +115,21 @@ pub(crate) fn package(arguments: &LifecyclePackageArgs, context: &Context) -> Re
     Ok(())
 }
 
-impl Programs {
-    fn of_this_program(context: &Context) -> Self {
-        Self {
-            lifecycle: context.program.clone(),
-            launcher: Cow::Borrowed(LAUNCHER),
-        }
-    }
-
-    /// `lifecycle` and `launcher` in a folder.
-    fn below(folder: &Path) -> Result<Self, Failure> {
-        let lifecycle = folder.join("lifecycle");
-        let launcher = folder.join("launcher");
-        let read = lifecycle.metadata().and_then(|_| std::fs::read(&launcher));
-        let launcher = read.map_err(|error| {
-            let body = format!("{} has no programs `lifecycle` and `launcher`: {error}.\n`cargo xtask dist` builds both.", folder.display());
-            Failure::new(Exit::Usage, "No lifecycle there", body)
-        })?;
-        Ok(Self {
-            lifecycle,
-            launcher: launcher.into(),
-        })
-    }
+fn check_program(program: &Path) -> Result<(), Failure> {
+    File::open(program).map(drop).map_err(|error| {
+        let body = format!("--program {}: {error}.\nGive the program `lifecycle`, which `cargo xtask dist` builds.", program.display());
+        Failure::new(Exit::Usage, "No lifecycle there", body)
+    })
 }
 
-fn ours(programs: &Programs, context: &Context) -> Result<Lifecycle, Failure> {
+fn ours(program: &Path, context: &Context) -> Result<Lifecycle, Failure> {
     let folder = path(FOLDER);
     let rules = TreeRules::buildpack(ROOT).with_modes(Modes::OfSources);
     let mut contents = LayerContents::new()
         .parents_of(&folder, ROOT)
         .folder(&folder, 0o755, ROOT)
-        .tree(&programs.lifecycle, &folder.join(&path("lifecycle")), rules)
-        .file(
-            &folder.join(&path("launcher")),
-            0o755,
-            ROOT,
-            &programs.launcher[..],
-        );
+        .tree(program, &folder.join(&path("lifecycle")), rules)
+        .file(&folder.join(&path("launcher")), 0o755, ROOT, LAUNCHER);
     for phase in PHASES {
         contents = contents.symlink(&folder.join(&path(phase)), "lifecycle", ROOT);
     }
@@ -298,7 +266,7 @@ fn history(what: &str) -> History {
 }
 
 /// Names are relative: pack looks for `lifecycle.toml` and `<folder>/<program>`.
-fn write_archive(path: &Path, programs: &Programs) -> io::Result<()> {
+fn write_archive(path: &Path, program: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -324,13 +292,12 @@ fn write_archive(path: &Path, programs: &Programs) -> io::Result<()> {
         let mut header = header(EntryType::Symlink, 0o755, 0);
         archive.append_link(&mut header, format!("lifecycle/{phase}"), "lifecycle")?;
     }
-    let launcher = &programs.launcher[..];
     archive.append_data(
-        &mut header(EntryType::Regular, 0o755, launcher.len() as u64),
+        &mut header(EntryType::Regular, 0o755, LAUNCHER.len() as u64),
         "lifecycle/launcher",
-        launcher,
+        LAUNCHER,
     )?;
-    let program = File::open(&programs.lifecycle)?;
+    let program = File::open(program)?;
     let size = program.metadata()?.len();
     archive.append_data(
         &mut header(EntryType::Regular, 0o755, size),

@@ -119,10 +119,7 @@ impl Parts<'_> {
             run_image: images.first().unwrap_or(&NO_RUN_IMAGE),
         };
         let mut files = vec![
-            (
-                "cnb/order.toml".to_owned(),
-                text(&OrderToml { order: &self.order }),
-            ),
+            ("cnb/order.toml".to_owned(), order_toml(&self.order)),
             ("cnb/run.toml".to_owned(), text(&RunToml { images })),
             ("cnb/stack.toml".to_owned(), text(&stack)),
         ];
@@ -168,7 +165,7 @@ fn folders(user: Owner) -> LayerContents<'static> {
 }
 
 /// CNB_USER_ID and CNB_GROUP_ID (Platform specification, "Build Image"): numbers, and not root's.
-fn build_user(base: &Image, name: &str) -> Result<Owner, Failure> {
+pub(crate) fn build_user(base: &Image, name: &str) -> Result<Owner, Failure> {
     let number = |variable: &str| -> Result<u32, Failure> {
         let value = base.config().config.env_value(variable);
         value.and_then(|value| value.parse().ok()).ok_or_else(|| {
@@ -179,10 +176,17 @@ fn build_user(base: &Image, name: &str) -> Result<Owner, Failure> {
             Failure::new(Exit::Usage, "Not a build image", body)
         })
     };
-    Ok(Owner {
+    let user = Owner {
         uid: number("CNB_USER_ID")?,
         gid: number("CNB_GROUP_ID")?,
-    })
+    };
+    if user.uid == 0 {
+        let body = format!(
+            "The image {name} has CNB_USER_ID=0: builds would run as root, which the lifecycle refuses.\nGive it another user."
+        );
+        return Err(Failure::new(Exit::Usage, "Not a build image", body));
+    }
+    Ok(user)
 }
 
 fn store(contents: &LayerContents<'_>, context: &Context) -> Result<Layer, Failure> {
@@ -197,6 +201,11 @@ fn history(what: &str) -> History {
         created_by: Some(format!("longshore builder create: {what}")),
         ..History::default()
     }
+}
+
+/// The text of an `order.toml`.
+pub(crate) fn order_toml(order: &[OrderGroup]) -> String {
+    text(&OrderToml { order })
 }
 
 /// A label's JSON.
