@@ -7,7 +7,7 @@ use crate::steps::{ChoreError, built, cargo, command, metadata, output, root, ru
 
 /// Builds in release and fills `dist/`. Beside each file stands one that `sha256sum --check` reads.
 ///
-/// The lifecycle is a program of its own here, a third of the size of `longshore`; its image stands on the default stack's run image, for the certificates
+/// The lifecycle is a program of its own here, smaller than `longshore`; its image stands on the default stack's run image, for the certificates
 /// in it. No registry is needed, only the Debian mirror that the stack is made from, where it was not made before.
 pub(crate) fn dist() -> Result<(), ChoreError> {
     install::launcher_target()?;
