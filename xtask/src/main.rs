@@ -18,7 +18,7 @@ Usage: cargo xtask CHORE
   test [--quick]  install what the tests need, run every check and every test;
                   --quick leaves out the end-to-end tests
   tidy            the rules that no compiler checks: arrows between crates, file heads, static programs
-  dist            dist/: the executable in release, and its sha256
+  dist            dist/: the executable in release, the lifecycle as an archive and as an image, and their sha256
   bench [NAME…]   tests/bench/NAME.sh, or all of them: Longshore beside its peers";
 
 fn main() -> ExitCode {

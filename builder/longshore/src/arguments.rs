@@ -170,6 +170,84 @@ fn variable(text: &str, env: &Environment) -> Result<(String, String), Failure> 
     Ok((name.to_owned(), value))
 }
 
+/// Reads files of variables: a line each, as `--env` has it; empty lines and those that begin with `#` mean nothing (docker's `--env-file`).
+pub(crate) fn variable_files(
+    paths: &[PathBuf],
+    env: &Environment,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut all = BTreeMap::new();
+    for path in paths {
+        let wrong = |reason: String| {
+            let body = format!("--env-file {}: {reason}", path.display());
+            Failure::new(Exit::Usage, "Variables not understood", body)
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{error}.")))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, value) = variable(line, env)
+                .map_err(|failure| wrong(format!("line {}: {}", number + 1, failure.body)))?;
+            all.insert(name, value);
+        }
+    }
+    Ok(all)
+}
+
+/// A folder or file that the build sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Volume {
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
+    pub(crate) writable: bool,
+}
+
+/// Folders whose contents are the lifecycle's to say: what is mounted there would get lost, or into the image.
+const RESERVED: [&str; 4] = ["/cnb", "/layers", "/platform/env", "/run/longshore"];
+
+impl Volume {
+    /// Reads `SRC:DST[:ro|rw]`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = |reason: &str| {
+            let body = format!(
+                "--volume {text:?}: {reason}.\nWrite SRC:DST, or SRC:DST:rw for one that may be written to; both are absolute paths."
+            );
+            Failure::new(Exit::Usage, "Volume not understood", body)
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, target, mode) = match parts[..] {
+            [source, target] => (source, target, "ro"),
+            [source, target, mode] => (source, target, mode),
+            _ => return Err(wrong("it has not two or three parts")),
+        };
+        let writable = match mode {
+            "ro" => false,
+            "rw" => true,
+            _ => return Err(wrong("the third part is neither ro nor rw")),
+        };
+        let target = PathBuf::from(target);
+        let climbs = |path: &Path| path.components().any(|part| part.as_os_str() == "..");
+        if !target.is_absolute() || climbs(&target) || target == Path::new("/") {
+            return Err(wrong("DST is no absolute path"));
+        }
+        if let Some(reserved) = RESERVED
+            .iter()
+            .find(|reserved| target.starts_with(reserved))
+        {
+            return Err(wrong(&format!("{reserved} is the lifecycle's own")));
+        }
+        let source = Path::new(source)
+            .canonicalize()
+            .map_err(|error| wrong(&format!("SRC: {error}")))?;
+        Ok(Self {
+            source,
+            target,
+            writable,
+        })
+    }
+}
+
 /// A variable becomes a file of this name below /platform/env (CNB platform specification), so a name that leads elsewhere is none.
 pub(crate) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\0', '=']) && name != "." && name != ".."
@@ -227,6 +305,42 @@ mod tests {
         let digest = format!("r.example/a@sha256:{}", "0".repeat(64));
         assert!(tagged(digest.parse().unwrap()).is_err());
         assert!(tagged("r.example/a:1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn volume_forms() {
+        let read = |text: &str| Volume::parse(text).map(|it| (it.target, it.writable));
+        assert_eq!(read("/tmp:/data"), Ok(("/data".into(), false)));
+        assert_eq!(read("/tmp:/data:rw"), Ok(("/data".into(), true)));
+        for text in [
+            "/tmp",
+            "/tmp:data",
+            "/tmp:/x:z",
+            "/tmp:/cnb/x",
+            "/tmp:/a/../cnb",
+            "/missing:/x",
+            "/tmp:/layers",
+        ] {
+            assert_eq!(
+                read(text).unwrap_err().title,
+                "Volume not understood",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn variable_files_say_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("env");
+        let env = Environment::of([("HERE", "h")]);
+        std::fs::write(&path, "# words\n\nA=1=2\nHERE\n").unwrap();
+        let found = variable_files(std::slice::from_ref(&path), &env).unwrap();
+        assert_eq!(found["A"], "1=2");
+        assert_eq!(found["HERE"], "h");
+        std::fs::write(&path, "A=1\na/b=x\n").unwrap();
+        let failure = variable_files(&[path], &env).unwrap_err();
+        assert!(failure.body.contains("line 2"), "{}", failure.body);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 mod app_layer;
 pub(crate) mod base_images;
+mod builder;
 mod cache_image;
 mod in_place;
 mod metadata_file;
-pub(crate) mod outputs;
 pub(crate) mod phases;
 mod publishing;
 mod request;
@@ -23,12 +23,13 @@ use lifecycle::export::{
     CacheTime, ExportInputs, ExportPorts, Exported, FoldersAbove, LauncherProgram, export,
 };
 use lifecycle::restore::{RestoreInputs, restore};
-use oci_image::{BlobDigest, Image, ImageName};
+use oci_image::{BlobDigest, Image, ImageName, Owner};
 use registry::Outcome;
 
 use crate::app::selection::Selection;
 use crate::cli::BuildArgs;
 use crate::commands::Context;
+use crate::destinations::write_places;
 use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::{Exit, Failure};
@@ -36,6 +37,7 @@ use crate::output::{Output, size};
 use crate::registries::Registries;
 use crate::stack_images;
 use base_images::{Bases, Given};
+use builder::Builder;
 use cache_image::CacheImage;
 use in_place::Place;
 use phases::{PLATFORM_API, PhaseSandbox};
@@ -97,7 +99,8 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         .map_err(|error| errors::store(&error))?;
     let place = Place::find(&scratch, &request, context)?;
     let inside = place.inside();
-    let bases = base_images::find(&request, &place, &registries, context)?;
+    let builder = builder::find(&request, &registries, context)?;
+    let bases = base_images::find(&request, &place, builder.as_ref(), &registries, context)?;
     let given: Vec<&Given> = previous.iter().chain([&bases.run]).collect();
     let publishing = Publishing::new(&request, &registries, &given)?;
     let prepared = started.elapsed();
@@ -114,8 +117,16 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     }
     let given = given.into_iter().cloned().collect();
     let images = StoreImages::new(context, given, request.names.clone(), publishing);
-    let layers = StoreLayers::new(context, &workspace, &request.app, cache, cache_image);
-    let exported = run_phases(&request, &bases, &workspace, &images, &layers, context)?;
+    let owner = builder.as_ref().map_or(CNB_OWNER, |builder| builder.user);
+    let layers = StoreLayers::new(context, &workspace, &request.app, owner, cache, cache_image);
+    let stage = Stage {
+        request: &request,
+        bases: &bases,
+        builder: builder.as_ref(),
+        workspace: &workspace,
+        owner,
+    };
+    let exported = run_phases(&stage, &images, &layers, context)?;
     let built = built(&request, &images)?;
     let report = metadata_file::Report {
         request: &request,
@@ -125,7 +136,7 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         prepared,
         total: started.elapsed(),
     };
-    outputs::write(&request, &built, context)?;
+    write_places(&request.outputs, &built.image, Some(&built.name), context)?;
     metadata_file::write(&report, output)?;
     for published in &built.published {
         output.info(&format!("Published {published}"));
@@ -185,15 +196,29 @@ fn say_what_stays_out(selection: &Selection, output: &Output) {
     }
 }
 
+/// What the phases work on.
+struct Stage<'a> {
+    request: &'a Request,
+    bases: &'a Bases,
+    builder: Option<&'a Builder>,
+    workspace: &'a Workspace,
+    owner: Owner,
+}
+
 /// Analyze, detect, restore, build, export: the phases of the CNB platform specification.
 fn run_phases(
-    request: &Request,
-    bases: &Bases,
-    workspace: &Workspace,
+    stage: &Stage<'_>,
     images: &StoreImages<'_>,
     layers: &StoreLayers<'_>,
     context: &Context,
 ) -> Result<Exported, Failure> {
+    let &Stage {
+        request,
+        bases,
+        builder,
+        workspace,
+        owner,
+    } = stage;
     let output = &context.output;
     let log = output.lifecycle();
     let layers_dir = workspace.layers();
@@ -217,6 +242,9 @@ fn run_phases(
         root: workspace.root(),
         unpacked: &context.unpacked,
         program: &context.program,
+        builder,
+        volumes: &request.volumes,
+        reach: request.network,
         app: workspace.app_mount(),
         layers,
         platform: workspace.platform(),
@@ -268,12 +296,9 @@ fn run_phases(
         launcher: launcher(),
         launcher_sbom: None,
         report_path: layers_dir.join("report.toml"),
-        run_image: cnb_spec::run_image::RunImage {
-            image: bases.run.name.clone(),
-            mirrors: Vec::new(),
-        },
-        default_process_type: None,
-        owner: CNB_OWNER,
+        run_image: bases.run_image.clone(),
+        default_process_type: request.default_process.clone(),
+        owner,
         created: request.created,
         labels: request.labels.clone(),
         exec_env: "production".to_owned(),

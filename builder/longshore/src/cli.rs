@@ -70,7 +70,16 @@ pub(crate) enum Command {
     /// Make base images from Debian packages
     #[command(subcommand)]
     Stack(StackCommand),
-    /// Show what an image holds
+    /// Make builder images
+    #[command(subcommand)]
+    Builder(BuilderCommand),
+    /// Package buildpacks
+    #[command(subcommand)]
+    Buildpack(BuildpackCommand),
+    /// Package the lifecycle, for builders that others make
+    #[command(subcommand)]
+    Lifecycle(LifecycleCommand),
+    /// Show what an image or a builder holds
     Inspect(InspectArgs),
     /// Look at the store, and free space in it
     #[command(subcommand)]
@@ -103,6 +112,8 @@ pub(crate) struct BuildOptions {
     pub(crate) registry: RegistryOptions,
     #[command(flatten)]
     pub(crate) bases: BaseOptions,
+    #[command(flatten)]
+    pub(crate) platform: PlatformOptions,
     /// A label of the image (repeatable)
     #[arg(long, value_name = "K=V")]
     pub(crate) label: Vec<String>,
@@ -155,6 +166,43 @@ pub(crate) struct BaseOptions {
     /// The image that the app's layers come on top of (default: as above)
     #[arg(long, value_name = "REF|oci:DIR|…")]
     pub(crate) run_image: Option<String>,
+}
+
+/// Other builders and buildpacks, and what they see.
+#[derive(Debug, Default, Args, Clone)]
+pub(crate) struct PlatformOptions {
+    /// Build with another builder: in a registry, kept here, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
+    #[arg(long, value_name = "REF|oci:DIR|…", conflicts_with = "build_image")]
+    pub(crate) builder: Option<String>,
+    /// Use these buildpacks, in this order (repeatable): a folder, a tar, a .cnb file, docker://REF, ID[@VERSION] of the builder, or
+    /// from=builder for the builder's own order
+    #[arg(long, value_name = "DIR|FILE|ID|…")]
+    pub(crate) buildpack: Vec<String>,
+    /// Show the buildpacks a folder or file of this machine (repeatable); read-only unless it ends with :rw
+    #[arg(long, value_name = "SRC:DST[:ro|rw]")]
+    pub(crate) volume: Vec<String>,
+    /// Variables for the build, a line each: K=V, or K to take its value from here; --env comes on top (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// The project descriptor (default: project.toml in the app folder)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor: Option<PathBuf>,
+    /// The process that the image starts (default: the one that a buildpack names)
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) default_process: Option<String>,
+    /// What of the network the buildpacks reach
+    #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
+    pub(crate) network: NetworkKind,
+}
+
+/// What of the network a build reaches.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NetworkKind {
+    /// This machine's.
+    #[default]
+    Host,
+    /// Nothing, the machine's own services included.
+    None,
 }
 
 /// Where Debian packages come from.
@@ -215,21 +263,12 @@ pub(crate) struct RebaseArgs {
     /// The new run image (default: what now stands under the name that the image remembers, or under a mirror of it)
     #[arg(long, value_name = "REF|oci:DIR|…")]
     pub(crate) run_image: Option<String>,
-    /// Push the result to a registry under this name (repeatable; default: it takes the place of IMAGE, wherever that is)
-    #[arg(long, value_name = "REF")]
-    pub(crate) publish: Vec<String>,
-    /// A name of the result here (repeatable)
-    #[arg(short, long = "tag", value_name = "NAME")]
-    pub(crate) tag: Vec<String>,
-    /// Write the result to oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME (repeatable)
-    #[arg(long, value_name = "KIND:PATH")]
-    pub(crate) output: Vec<String>,
+    /// Where the result goes; without any, it takes the place of IMAGE
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
     /// Only warn where the run image is not one that the image names, or is for another target
     #[arg(long)]
     pub(crate) force: bool,
-    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
-    #[arg(long = "insecure-registry", value_name = "HOST")]
-    pub(crate) insecure: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -258,11 +297,108 @@ pub(crate) struct StackArgs {
     pub(crate) insecure: Vec<String>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuilderCommand {
+    /// Make a builder image from builder.toml
+    Create(BuilderArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore builder create builder/builder.toml --tag my-builder
+  longshore builder create builder.toml --publish registry.example/builder:1 --run-image registry.example/run:1
+  longshore builder create builder.toml --output docker-daemon:my-builder")]
+pub(crate) struct BuilderArgs {
+    /// The builder.toml
+    #[arg(value_name = "FILE")]
+    pub(crate) definition: PathBuf,
+    /// The image that builds run in, instead of the file's [build] image
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) build_image: Option<String>,
+    /// The image that apps stand on, instead of the file's [[run.images]]; given again: its mirrors
+    #[arg(long, value_name = "REF")]
+    pub(crate) run_image: Vec<String>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuildpackCommand {
+    /// Make a buildpackage from a buildpack's folder and package.toml
+    Package(BuildpackPackageArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore buildpack package my-buildpack --file my-buildpack.cnb
+  longshore buildpack package longshore:python-app --publish registry.example/python-app:1")]
+pub(crate) struct BuildpackPackageArgs {
+    /// The buildpack: a folder, a tar of one, or longshore:NAME for one of this program
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) buildpack: String,
+    /// The package.toml (default: the one in the folder, if there is one)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Write a .cnb file
+    #[arg(long, value_name = "FILE.cnb")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LifecycleCommand {
+    /// Write the lifecycle as an image, or as the archive that `pack builder create` takes
+    Package(LifecyclePackageArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LifecyclePackageArgs {
+    /// The program that is all phases (default: this one, which is more; `cargo xtask dist` makes the smaller)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// What the image stands on: longshore:run for the default stack's run image, which has certificates to reach registries by TLS; or
+    /// any other (default: nothing but a list of users)
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorOptions,
+    /// Write the archive for `[lifecycle] uri` in builder.toml
+    #[arg(long, value_name = "FILE.tgz")]
+    pub(crate) archive: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationOptions,
+}
+
+/// Where an image that is put together goes.
+#[derive(Debug, Default, Args, Clone)]
+pub(crate) struct DestinationOptions {
+    /// Keep the image here under this name (repeatable)
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) tag: Vec<String>,
+    /// Write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME (repeatable)
+    #[arg(long, value_name = "KIND:PATH")]
+    pub(crate) output: Vec<String>,
+    /// Push the image to a registry under this name (repeatable)
+    #[arg(long, value_name = "REF")]
+    pub(crate) publish: Vec<String>,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The name of a built image, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
+    /// The name of a built image, one in a registry, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

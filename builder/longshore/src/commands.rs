@@ -15,13 +15,19 @@ use store::{NamedImage, Store, Temporary};
 
 use crate::build::workspace::Overlays;
 use crate::ci_log::Sections;
-use crate::cli::{CacheCommand, Cli, Command, ProgressKind, StackCommand};
+use crate::cli::{
+    BuilderCommand, BuildpackCommand, CacheCommand, Cli, Command, LifecycleCommand, ProgressKind,
+    StackCommand,
+};
 use crate::embedded::{self, Unpacked};
 use crate::errors;
 use crate::failure::{Exit, Failure, chain};
 use crate::host::{Environment, Folders, Network};
 use crate::output::{Audience, Level, Output};
-use crate::{build, cache, inspect, rebase, run, stack_images};
+use crate::{
+    build, builder_image, buildpackage, cache, inspect, lifecycle_programs, rebase, run,
+    stack_images,
+};
 
 /// What every command needs: where things are, what is trusted, how to speak.
 #[derive(Debug)]
@@ -88,22 +94,27 @@ impl Context {
     }
 
     /// Gives an image its names here. Layers that are elsewhere are fetched: a name must not lead to half an image.
-    pub(crate) fn keep_image(&self, image: &Image, names: &[ImageName]) -> std::io::Result<()> {
+    pub(crate) fn keep(&self, image: &Image, names: &[ImageName]) -> std::io::Result<()> {
+        let store = &self.store;
         for layer in image.layers() {
-            let here = self.store.blob(&layer.digest, layer.size);
-            let here = here.map_err(std::io::Error::other)?;
-            if here.is_none() {
+            let there = store.blob(&layer.digest, layer.size);
+            if there.map_err(std::io::Error::other)?.is_none() {
                 self.take_in(layer)?;
             }
         }
         let documents = image.documents();
-        let write = |bytes: &[u8]| self.store.write_blob(bytes).map_err(std::io::Error::other);
-        write(&documents.config.bytes)?;
-        let manifest = write(&documents.manifest.bytes)?;
+        store
+            .write_blob(&documents.config.bytes)
+            .map_err(std::io::Error::other)?;
+        let manifest = store
+            .write_blob(&documents.manifest.bytes)
+            .map_err(std::io::Error::other)?;
         for name in names {
-            let name = name.to_string();
-            let named = self.store.name_image(&NamedImage { name, manifest });
-            named.map_err(std::io::Error::other)?;
+            let named = NamedImage {
+                name: name.to_string(),
+                manifest,
+            };
+            store.name_image(&named).map_err(std::io::Error::other)?;
         }
         Ok(())
     }
@@ -197,6 +208,15 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         }
         Command::Stack(StackCommand::Lock(arguments)) => stack_images::lock(arguments, context)?,
         Command::Rebase(arguments) => rebase::rebase(arguments, context)?,
+        Command::Builder(BuilderCommand::Create(arguments)) => {
+            builder_image::create(arguments, context)?;
+        }
+        Command::Buildpack(BuildpackCommand::Package(arguments)) => {
+            buildpackage::package(arguments, context)?;
+        }
+        Command::Lifecycle(LifecycleCommand::Package(arguments)) => {
+            lifecycle_programs::package(arguments, context)?;
+        }
         Command::Inspect(arguments) => inspect::inspect(arguments, context)?,
         Command::Cache(CacheCommand::List) => cache::list(context)?,
         Command::Cache(CacheCommand::Prune(arguments)) => cache::prune(arguments, context)?,

@@ -49,7 +49,8 @@ pub(crate) const BUILDPACKS: [Buildpack; 5] = [
 ];
 
 const COMPOSITE_ID: &str = "longshore/python-app";
-const COMPOSITE: &str = include_str!("../../../buildpacks/python-app/buildpack.toml");
+/// The descriptor of the composite that orders them.
+pub(crate) const COMPOSITE: &str = include_str!("../../../buildpacks/python-app/buildpack.toml");
 
 /// The version of every buildpack of ours; a test holds the descriptors to it.
 pub(crate) const BUILDPACK_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,17 +1,23 @@
 //! Finding images by name or place, and `longshore inspect`.
 
+mod describe;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use oci_image::{Image, ImageConfig, Platform, read_archive, read_layout};
+use oci_image::{Image, ImageConfig, Layer, Platform, read_archive, read_layout};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::arguments::{Place, image_name};
+use crate::build::base_images;
 use crate::cli::InspectArgs;
 use crate::commands::Context;
 use crate::docker;
 use crate::errors;
 use crate::failure::{Exit, Failure, chain};
-use crate::output::size;
+use crate::registries::Registries;
+use describe::describe;
 
 /// An image that was found.
 #[derive(Debug)]
@@ -154,23 +160,15 @@ fn at_place(text: &str, place: &Place, context: &Context) -> Result<Found, Failu
     })
 }
 
-/// Prints what an image holds.
+/// Prints what an image holds: one that was named, at a place, or in a registry.
 pub(crate) fn inspect(arguments: &InspectArgs, context: &Context) -> Result<(), Failure> {
-    let found = find(&arguments.image, context)?;
-    let documents = found.image.documents();
+    let found = if base_images::names_a_registry(&arguments.image) {
+        in_registry(arguments, context)?
+    } else {
+        find(&arguments.image, context)?
+    };
     if arguments.json {
-        let config: serde_json::Value =
-            serde_json::from_slice(&documents.config.bytes).unwrap_or_default();
-        let layers: Vec<serde_json::Value> = found
-            .image
-            .layers()
-            .iter()
-            .map(|layer| serde_json::json!({"digest": layer.digest, "diffId": layer.diff_id, "size": layer.size}))
-            .collect();
-        let all = serde_json::json!({
-            "name": found.name, "digest": documents.manifest.digest, "config": config, "layers": layers,
-        });
-        context.output.result(&format!("{all:#}"));
+        context.output.result(&format!("{:#}", as_json(&found)));
         return Ok(());
     }
     for line in describe(&found) {
@@ -179,69 +177,35 @@ pub(crate) fn inspect(arguments: &InspectArgs, context: &Context) -> Result<(), 
     Ok(())
 }
 
-fn describe(found: &Found) -> Vec<String> {
-    let config = found.config();
-    let label = found.build_label();
-    let documents = found.image.documents();
-    let total: u64 = found.image.layers().iter().map(|layer| layer.size).sum();
-    let mut lines = vec![
-        format!("Name:       {}", found.name),
-        format!("Digest:     {}", documents.manifest.digest),
-        format!("Platform:   {}/{}", config.os, config.architecture),
-        format!(
-            "Size:       {} compressed, {} layers",
-            size(total),
-            found.image.layers().len()
-        ),
-        format!("User:       {}", config.config.user),
-        format!("Starts:     {}", config.config.entrypoint.join(" ")),
-    ];
-    if let Some(python) = config.config.labels.get("io.longshore.python") {
-        lines.push(format!("Python:     {python}"));
+fn in_registry(arguments: &InspectArgs, context: &Context) -> Result<Found, Failure> {
+    let name = &arguments.image;
+    // A name with a host in front may be one of the store's, too.
+    if let Some(found) = find_named(name, context)? {
+        return Ok(found);
     }
-    if !label.processes.is_empty() {
-        lines.push("Processes:".to_owned());
-    }
-    for process in &label.processes {
-        let words = match &process.command {
-            serde_json::Value::Array(words) => words
-                .iter()
-                .filter_map(|word| word.as_str())
-                .collect::<Vec<_>>()
-                .join(" "),
-            other => other.as_str().unwrap_or_default().to_owned(),
-        };
-        lines.push(
-            format!("  {}: {} {}", process.name, words, process.args.join(" "))
-                .trim_end()
-                .to_owned(),
-        );
-    }
-    if !label.buildpacks.is_empty() {
-        lines.push("Buildpacks:".to_owned());
-    }
-    lines.extend(
-        label
-            .buildpacks
-            .iter()
-            .map(|buildpack| format!("  {} {}", buildpack.id, buildpack.version)),
-    );
-    lines.push("Layers:".to_owned());
-    for (layer, history) in found.image.layers().iter().zip(layer_history(config)) {
-        lines.push(format!(
-            "  {:>9}  {}  {history}",
-            size(layer.size),
-            layer.diff_id
-        ));
-    }
-    lines
+    let registries = Registries::new(context, &arguments.insecure);
+    let found = base_images::open("inspect", name, &registries, context)?;
+    let found = found.ok_or_else(|| base_images::not_there("inspect", name))?;
+    Ok(Found {
+        name: name.clone(),
+        image: found.image.image,
+    })
 }
 
-fn layer_history(config: &ImageConfig) -> impl Iterator<Item = &str> {
-    let entries = config.history.iter().filter(|entry| !entry.empty_layer);
-    entries
-        .map(|entry| entry.created_by.as_deref().unwrap_or_default())
-        .chain(std::iter::repeat(""))
+/// Labels that hold JSON come parsed, beside the configuration as it is.
+fn as_json(found: &Found) -> Value {
+    let documents = found.image.documents();
+    let config: Value = serde_json::from_slice(&documents.config.bytes).unwrap_or_default();
+    let layer = |layer: &Layer| json!({"digest": layer.digest, "diffId": layer.diff_id, "size": layer.size});
+    let layers: Vec<Value> = found.image.layers().iter().map(layer).collect();
+    let labels = found.config().config.labels.iter();
+    let parsed: BTreeMap<&String, Value> = labels
+        .filter_map(|(name, text)| Some((name, serde_json::from_str::<Value>(text).ok()?)))
+        .filter(|(_, value)| value.is_object() || value.is_array())
+        .collect();
+    json!({
+        "name": found.name, "digest": documents.manifest.digest, "config": config, "layers": layers, "labels": parsed,
+    })
 }
 
 /// Whether a text names a folder rather than an image.

@@ -3,26 +3,17 @@
 use lifecycle::analyze::choose_mirror;
 use lifecycle::image_name::ImageName as PlatformName;
 use lifecycle::rebase::{RebaseError, RebaseInputs, rebase as put_on_base, run_image_of};
-use oci_image::{Image, ImageName, Reference};
-use registry::Push;
+use oci_image::Reference;
 
-use crate::arguments::{self, Place};
+use crate::arguments::Place;
 use crate::build::base_images::{self, Given};
-use crate::build::outputs;
 use crate::build::phases::PLATFORM_API;
-use crate::cli::RebaseArgs;
+use crate::cli::{DestinationOptions, RebaseArgs};
 use crate::commands::Context;
+use crate::destinations::Destinations;
 use crate::errors;
 use crate::failure::{Exit, Failure};
-use crate::registries::{self, Registries};
-
-/// Where the rebased image goes.
-#[derive(Debug, Default)]
-struct Targets {
-    registry: Vec<Reference>,
-    names: Vec<ImageName>,
-    places: Vec<Place>,
-}
+use crate::registries::Registries;
 
 /// Puts the image on its new base, and gives it its names.
 pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Failure> {
@@ -30,8 +21,8 @@ pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Fa
         .store
         .hold()
         .map_err(|error| errors::store(&error))?;
-    let registries = Registries::new(context, &arguments.insecure);
-    let targets = targets(arguments)?;
+    let registries = Registries::new(context, &arguments.destinations.insecure);
+    let destinations = Destinations::prepare(&destinations(arguments), context)?;
     let app = base_images::must_open("IMAGE", &arguments.image, &registries, context)?;
     let inputs = RebaseInputs {
         platform_api: PLATFORM_API
@@ -50,7 +41,9 @@ pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Fa
         let text = format!("{image} stands on {base} as it is now; nothing changes");
         context.output.info(&text);
     }
-    for reference in write(&targets, &image, &[app, run_image], &registries, context)? {
+    let repositories = [app.repository, run_image.repository];
+    let mount_from: Vec<Reference> = repositories.into_iter().flatten().collect();
+    for reference in destinations.write(&image, &mount_from, context)? {
         context.output.result(&reference);
     }
     Ok(())
@@ -84,66 +77,19 @@ fn run_image_name(
 }
 
 /// What was asked for; else the image takes its own place.
-fn targets(arguments: &RebaseArgs) -> Result<Targets, Failure> {
-    let mut targets = Targets::default();
-    for text in &arguments.publish {
-        let reference = registries::reference("--publish", text)?;
-        targets.registry.push(arguments::tagged(reference)?);
+fn destinations(arguments: &RebaseArgs) -> DestinationOptions {
+    let mut to = arguments.destinations.clone();
+    if to.tag.is_empty() && to.output.is_empty() && to.publish.is_empty() {
+        let image = arguments.image.clone();
+        if Place::parse(&image).is_some() {
+            to.output.push(image);
+        } else if base_images::names_a_registry(&image) {
+            to.publish.push(image);
+        } else {
+            to.tag.push(image);
+        }
     }
-    for text in &arguments.tag {
-        targets.names.push(arguments::image_name(text)?);
-    }
-    for text in &arguments.output {
-        targets.places.push(Place::parse_output(text)?);
-    }
-    if !arguments.publish.is_empty() || !arguments.tag.is_empty() || !arguments.output.is_empty() {
-        return Ok(targets);
-    }
-    let image = &arguments.image;
-    if let Some(place) = Place::parse(image) {
-        targets.places.push(place);
-    } else if base_images::names_a_registry(image) {
-        let reference = registries::reference("IMAGE", image)?;
-        targets.registry.push(arguments::tagged(reference)?);
-    } else {
-        targets.names.push(arguments::image_name(image)?);
-    }
-    Ok(targets)
-}
-
-/// Writes the image to all its places, and says what it is called in each.
-fn write(
-    targets: &Targets,
-    image: &Image,
-    from: &[Given],
-    registries: &Registries<'_>,
-    context: &Context,
-) -> Result<Vec<String>, Failure> {
-    let manifest = image.documents().manifest.digest;
-    if !targets.registry.is_empty() {
-        let repositories = from.iter().filter_map(|given| given.repository.clone());
-        let mount_from: Vec<Reference> = repositories.collect();
-        let push = Push {
-            tags: &targets.registry,
-            mount_from: &mount_from,
-            previous: None,
-        };
-        let pushed = registries.client()?.push_image(image, &push);
-        pushed.map_err(|error| registries::failure(&error))?;
-    }
-    if !targets.names.is_empty() {
-        let kept = context.keep_image(image, &targets.names);
-        kept.map_err(|error| errors::layer("the image could not be kept", &error))?;
-    }
-    let name = targets.names.first();
-    outputs::write_to(&targets.places, image, name, context)?;
-    let published = targets.registry.iter();
-    let published = published.map(|target| target.with_digest(manifest).to_string());
-    let named = targets
-        .names
-        .iter()
-        .map(|name| format!("{name}@{manifest}"));
-    Ok(published.chain(named).collect())
+    to
 }
 
 fn failure(image: &str, error: &RebaseError) -> Failure {

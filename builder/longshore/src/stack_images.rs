@@ -28,6 +28,8 @@ use crate::registries;
 pub(crate) struct Made {
     /// The build image's files.
     pub(crate) build_tree: PathBuf,
+    /// The build image's name in the store.
+    pub(crate) build_name: String,
     /// The run image's name in the store.
     pub(crate) run_name: String,
 }
@@ -46,6 +48,7 @@ pub(crate) fn ensure(options: &MirrorOptions, context: &Context) -> Result<Made,
     let stack = make(&context.unpacked.stack, options, context)?;
     Ok(Made {
         build_tree: stack.build_tree.path,
+        build_name: stack.build.name,
         run_name: stack.run.name,
     })
 }

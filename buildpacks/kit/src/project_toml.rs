@@ -61,7 +61,12 @@ struct RawVariable {
 impl ProjectToml {
     /// Reads `<app_dir>/project.toml`; `None` where there is none.
     pub fn read(app_dir: &Path) -> Result<Option<Self>, ProjectTomlError> {
-        TomlFile::read(app_dir, PROJECT_TOML)?
+        Self::read_named(app_dir, PROJECT_TOML)
+    }
+
+    /// Reads a descriptor of another name.
+    pub fn read_named(folder: &Path, name: &str) -> Result<Option<Self>, ProjectTomlError> {
+        TomlFile::read(folder, name)?
             .map(Self::from_toml)
             .transpose()
     }

@@ -13,6 +13,7 @@ pub mod bom;
 pub mod build_plan;
 pub mod build_toml;
 pub mod buildpack;
+pub mod distribution;
 pub mod env;
 pub mod exec_env;
 pub mod group;

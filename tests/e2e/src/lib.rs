@@ -10,6 +10,7 @@ pub mod home;
 pub mod image;
 pub mod index;
 pub mod mirror;
+pub mod pack;
 pub mod page;
 pub mod program;
 pub mod proxy;

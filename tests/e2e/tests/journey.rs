@@ -2,6 +2,7 @@
 
 mod app_folder;
 mod bad_input;
+mod builder;
 mod crash;
 mod digest;
 mod engines;

@@ -24,10 +24,24 @@ pub(crate) struct Project {
 
 /// Reads project.toml's part for the platform.
 pub(crate) fn project(app: &Path) -> Result<Project, Failure> {
-    let Some(project) = ProjectToml::read(app).map_err(|error| errors::app(&error.explain()))?
-    else {
-        return Ok(Project::default());
-    };
+    let read = ProjectToml::read(app).map_err(|error| errors::app(&error.explain()))?;
+    read.map_or(Ok(Project::default()), |project| platform_part(&project))
+}
+
+/// The same from a descriptor elsewhere, which has to be there.
+pub(crate) fn project_at(path: &Path) -> Result<Project, Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let read =
+        ProjectToml::read_named(folder, &name).map_err(|error| errors::app(&error.explain()))?;
+    let project = read.ok_or_else(|| {
+        let body = format!("--descriptor {}: there is no such file.", path.display());
+        Failure::new(Exit::Usage, "No project descriptor", body)
+    })?;
+    platform_part(&project)
+}
+
+fn platform_part(project: &ProjectToml) -> Result<Project, Failure> {
     let list = |name: &str| -> Result<Option<Vec<String>>, Failure> {
         project
             .file()

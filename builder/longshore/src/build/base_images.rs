@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use cnb_spec::run_image::RunImage;
 use lifecycle::images::OpenedImage;
 use oci_image::{ImageConfig, Platform, Reference};
 
+use super::builder::Builder;
 use super::in_place::Place as InSandboxOrHere;
 use super::request::Request;
 use crate::arguments::Place;
@@ -20,6 +22,8 @@ pub(crate) struct Bases {
     /// The build image's files, the lowest layer's first.
     pub(crate) build_trees: Vec<PathBuf>,
     pub(crate) run: Given,
+    /// What the app's image says that it stands on.
+    pub(crate) run_image: RunImage,
 }
 
 /// An image that somebody named, and where it was found.
@@ -36,6 +40,7 @@ pub(crate) struct Given {
 pub(crate) fn find(
     request: &Request,
     place: &InSandboxOrHere,
+    builder: Option<&Builder>,
     registries: &Registries<'_>,
     context: &Context,
 ) -> Result<Bases, Failure> {
@@ -46,21 +51,35 @@ pub(crate) fn find(
     let build = open("--build-image", request.bases.build_image.as_ref())?;
     let run = open("--run-image", request.bases.run_image.as_ref())?;
     if let InSandboxOrHere::Here(_) = place {
-        if build.is_some() {
+        if build.is_some() || builder.is_some() {
             return Err(build_image_in_place());
         }
         let run = match run {
             Some(run) => run,
             None => made_here(&stack_images::find_run_image(context)?, context)?,
         };
-        let build_trees = vec![PathBuf::from("/")];
-        return Ok(Bases { build_trees, run });
+        return Ok(Bases::new(vec![PathBuf::from("/")], run));
+    }
+    if let Some(builder) = builder.filter(|builder| run.is_some() || !builder.run_images.is_empty())
+    {
+        let build_trees = builder.trees.clone();
+        return match run {
+            Some(run) => Ok(Bases::new(build_trees, run)),
+            None => {
+                run_image_of(builder, request, registries, context).map(|(run, run_image)| Bases {
+                    build_trees,
+                    run,
+                    run_image,
+                })
+            }
+        };
     }
     let made = match (&build, &run) {
         (Some(_), Some(_)) => None,
         _ => Some(stack_images::ensure(&request.mirrors, context)?),
     };
     let build_trees = match (build, &made) {
+        _ if builder.is_some() => builder.map(|it| it.trees.clone()).unwrap_or_default(),
         (Some(build), _) => context.trees(&build.image.image)?,
         (None, Some(made)) => vec![made.build_tree.clone()],
         (None, None) => Vec::new(),
@@ -70,7 +89,61 @@ pub(crate) fn find(
         (None, Some(made)) => made_here(&made.run_name, context)?,
         (None, None) => return Err(not_there("--run-image", "")),
     };
-    Ok(Bases { build_trees, run })
+    Ok(Bases::new(build_trees, run))
+}
+
+impl Bases {
+    fn new(build_trees: Vec<PathBuf>, run: Given) -> Self {
+        let run_image = RunImage {
+            image: run.name.clone(),
+            mirrors: Vec::new(),
+        };
+        Self {
+            build_trees,
+            run,
+            run_image,
+        }
+    }
+}
+
+/// The first of a builder's run images that can be read; a mirror in the registry that the app goes to comes first (Platform specification, "Run
+/// Image Resolution").
+fn run_image_of(
+    builder: &Builder,
+    request: &Request,
+    registries: &Registries<'_>,
+    context: &Context,
+) -> Result<(Given, RunImage), Failure> {
+    let mut reasons = Vec::new();
+    for run_image in &builder.run_images {
+        let mut names: Vec<&str> = run_image.names().collect();
+        if let Some(target) = request.publish.first() {
+            let is_far = |name: &&str| {
+                !name
+                    .parse()
+                    .is_ok_and(|it: Reference| it.registry() == target.registry())
+            };
+            names.sort_by_key(is_far);
+        }
+        for name in names {
+            match open("the builder's run image", name, registries, context) {
+                Ok(Some(run)) => {
+                    check_platform("the builder's run image", name, run.image.image.config())?;
+                    return Ok((run, run_image.clone()));
+                }
+                Ok(None) => reasons.push(format!("  {name}: there is no such image")),
+                Err(failure) => reasons.push(format!(
+                    "  {name}: {}",
+                    failure.body.lines().next().unwrap_or_default()
+                )),
+            }
+        }
+    }
+    let body = format!(
+        "None of the builder's run images can be read:\n{}\nName one that can be with --run-image.",
+        reasons.join("\n")
+    );
+    Err(Failure::new(Exit::Registry, "No run image", body))
 }
 
 /// The image of a name, which has to be there and to be for this machine.
@@ -129,8 +202,8 @@ fn made_here(name: &str, context: &Context) -> Result<Given, Failure> {
 }
 
 fn build_image_in_place() -> Failure {
-    let body = "No sandbox can be made here, so the build runs in this container itself, whatever --build-image names.\n\
-                Leave --build-image out, or start the container with the flags that allow the sandbox (README, \"In a container\").";
+    let body = "No sandbox can be made here, so the build runs in this container itself, whatever --build-image or --builder names.\n\
+                Leave them out, or start the container with the flags that allow the sandbox (README, \"In a container\").";
     Failure::new(Exit::Usage, "The container is the build image", body)
 }
 
@@ -156,7 +229,7 @@ pub(crate) fn names_a_registry(name: &str) -> bool {
         .is_some_and(|(first, _)| first.contains(['.', ':', '[']) || first == "localhost")
 }
 
-fn not_there(option: &str, name: &str) -> Failure {
+pub(crate) fn not_there(option: &str, name: &str) -> Failure {
     let body = format!(
         "{option}: there is no image {name}.\n\
          A name that begins with a registry's host (registry.example/team/image:tag) is looked for in that registry, any other among the \
@@ -166,7 +239,11 @@ fn not_there(option: &str, name: &str) -> Failure {
 }
 
 /// An image for another machine would fail at the first program that is started.
-fn check_platform(option: &str, name: &str, config: &ImageConfig) -> Result<(), Failure> {
+pub(crate) fn check_platform(
+    option: &str,
+    name: &str,
+    config: &ImageConfig,
+) -> Result<(), Failure> {
     let Platform {
         os, architecture, ..
     } = Platform::LINUX_AMD64;

@@ -14,8 +14,12 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 
+use oci_image::Owner;
 use sandbox::{Access, Mount, Network, OverlayDirs, Root, Sandbox, Status, Stream, Streams, User};
 
+use super::builder::Builder;
+use crate::arguments::Volume;
+use crate::cli::NetworkKind;
 use crate::embedded::{PROGRAM_IN_SANDBOX, Unpacked};
 use crate::errors;
 use crate::failure::{Exit, Failure};
@@ -24,6 +28,11 @@ use crate::output::{Level, Output};
 
 /// The Platform API that our own builds speak.
 pub(crate) const PLATFORM_API: &str = "0.14";
+
+/// Where the phases' programs are with another builder, whose `/cnb` is left as it is.
+const BESIDE_BUILDER: &str = "/run/longshore";
+/// The order, where the command line says it.
+const ORDER_BESIDE_BUILDER: &str = "/run/longshore/order.toml";
 
 /// What stands at `/workspace`.
 #[derive(Debug)]
@@ -46,6 +55,11 @@ pub(crate) struct PhaseSandbox<'a> {
     pub(crate) root: Root,
     pub(crate) unpacked: &'a Unpacked,
     pub(crate) program: &'a Path,
+    /// Another builder, which the root has then.
+    pub(crate) builder: Option<&'a Builder>,
+    pub(crate) volumes: &'a [Volume],
+    /// What of the network is there.
+    pub(crate) reach: NetworkKind,
     pub(crate) app: AppMount,
     pub(crate) layers: LayersMount,
     pub(crate) platform: PathBuf,
@@ -58,7 +72,8 @@ pub(crate) struct PhaseSandbox<'a> {
 impl PhaseSandbox<'_> {
     /// Runs one phase. Its lines go to the user as they come.
     pub(crate) fn run(&self, phase: &str, output: &Output) -> Result<PhaseEnd, Failure> {
-        let argv = argv(Path::new("/cnb"), phase, output);
+        let programs = self.builder.map_or("/cnb", |_| BESIDE_BUILDER);
+        let argv = argv(Path::new(programs), phase, output);
         let (lines, streams) = pipe()?;
         let child = self
             .sandbox()
@@ -74,18 +89,26 @@ impl PhaseSandbox<'_> {
 
     fn sandbox(&self) -> Sandbox {
         let mut sandbox = Sandbox::new(self.root.clone());
-        sandbox.user = User::CNB;
-        sandbox.network = Network::Host;
+        sandbox.user = match self.builder.map(|builder| builder.user) {
+            Some(Owner { uid, gid }) => User { uid, gid },
+            None => User::CNB,
+        };
+        sandbox.network = match self.reach {
+            NetworkKind::Host => Network::Host,
+            NetworkKind::None => Network::None,
+        };
         sandbox.cwd = PathBuf::from("/workspace");
         sandbox.env = environment(&Inside::sandbox());
+        if let Some(builder) = self.builder {
+            sandbox.env.extend(builder_environment(builder));
+        }
         sandbox.mounts = self.mounts();
         sandbox
     }
 
     fn mounts(&self) -> Vec<Mount> {
-        let mut mounts = vec![
-            bind(&self.unpacked.cnb, "/cnb", Access::ReadOnly),
-            bind(self.program, PROGRAM_IN_SANDBOX, Access::ReadOnly),
+        let mut mounts = self.program_mounts();
+        mounts.extend([
             bind(&self.platform, "/platform", Access::ReadOnly),
             match &self.app {
                 AppMount::Overlay(dirs) => Mount::Overlay {
@@ -105,12 +128,70 @@ impl PhaseSandbox<'_> {
                 target: Inside::sandbox().home,
                 size: None,
             },
-        ];
+        ]);
         mounts.extend(trust_mounts(self.ca_bundle));
         mounts.extend(source_mounts(self.network, self.local_mirrors));
-        mounts.extend(apt_sources());
+        // Others' distributions have other packages.
+        if self.builder.is_none_or(|builder| builder.has_our_stack) {
+            mounts.extend(apt_sources());
+        }
+        mounts.extend(self.volumes.iter().map(|volume| Mount::Bind {
+            source: volume.source.clone(),
+            target: volume.target.clone(),
+            access: if volume.writable {
+                Access::ReadWrite
+            } else {
+                Access::ReadOnly
+            },
+        }));
         mounts
     }
+
+    /// The phases' programs, and `/cnb` where the root has none.
+    fn program_mounts(&self) -> Vec<Mount> {
+        let Some(builder) = self.builder else {
+            return vec![
+                bind(&self.unpacked.cnb, "/cnb", Access::ReadOnly),
+                bind(self.program, PROGRAM_IN_SANDBOX, Access::ReadOnly),
+            ];
+        };
+        let program = |phase| {
+            bind(
+                self.program,
+                &format!("{BESIDE_BUILDER}/lifecycle/{phase}"),
+                Access::ReadOnly,
+            )
+        };
+        let mut mounts = vec![program("detector"), program("builder")];
+        mounts.extend(builder.order.as_ref().map(|order| Mount::Contents {
+            target: ORDER_BESIDE_BUILDER.into(),
+            bytes: order.clone().into_bytes(),
+        }));
+        mounts
+    }
+}
+
+/// What the builder's own environment says, and who the build's user is.
+fn builder_environment(builder: &Builder) -> BTreeMap<OsString, OsString> {
+    let Owner { uid, gid } = builder.user;
+    let order = builder
+        .order
+        .as_ref()
+        .map(|_| ("CNB_ORDER_PATH".to_owned(), ORDER_BESIDE_BUILDER.to_owned()));
+    let of_image = builder
+        .environment
+        .iter()
+        .filter(|(name, _)| name != "HOME")
+        .cloned();
+    of_image
+        .chain([
+            ("CNB_PLATFORM_API".to_owned(), PLATFORM_API.to_owned()),
+            ("CNB_USER_ID".to_owned(), uid.to_string()),
+            ("CNB_GROUP_ID".to_owned(), gid.to_string()),
+        ])
+        .chain(order)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 /// A phase's command line, with the programs of this `/cnb`.

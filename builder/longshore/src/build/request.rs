@@ -7,8 +7,8 @@ use oci_image::{ImageName, Reference};
 
 use crate::app::control;
 use crate::app::selection::{SelectError, Selection, select};
-use crate::arguments::{self, Place};
-use crate::cli::{BaseOptions, BuildArgs, MirrorOptions, RegistryOptions};
+use crate::arguments::{self, Place, Volume};
+use crate::cli::{BaseOptions, BuildArgs, MirrorOptions, NetworkKind, RegistryOptions};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::host::Inside;
@@ -39,6 +39,13 @@ pub(crate) struct Request {
     pub(crate) clear_cache: bool,
     pub(crate) mirrors: MirrorOptions,
     refresh: bool,
+    /// `--builder`
+    pub(crate) builder: Option<String>,
+    /// `--buildpack`
+    pub(crate) buildpacks: Vec<String>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) default_process: Option<String>,
+    pub(crate) network: NetworkKind,
     /// `--env` over project.toml's variables.
     variables: BTreeMap<String, String>,
 }
@@ -84,7 +91,14 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
         .map(|text| Place::parse_output(text))
         .collect::<Result<_, _>>()?;
     let given = arguments::variables(&options.env, &context.env)?;
-    let project = control::project(&folder)?;
+    let platform = &options.platform;
+    let volumes = platform.volume.iter().map(|text| Volume::parse(text));
+    let volumes = volumes.collect::<Result<_, _>>()?;
+    let from_files = arguments::variable_files(&platform.env_file, &context.env)?;
+    let project = match &platform.descriptor {
+        Some(path) => control::project_at(path)?,
+        None => control::project(&folder)?,
+    };
     let written: Vec<PathBuf> = outputs
         .iter()
         .filter_map(Place::path)
@@ -95,8 +109,12 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
     let selection = select(&folder, &project.patterns, &written, euid)
         .map_err(|error| cannot_select(&error))?;
     let mut variables: BTreeMap<String, String> = project.build_env.into_iter().collect();
+    variables.extend(from_files);
     variables.extend(given);
-    control::check(&folder, &variables, &context.output)?;
+    // What is wrong for our buildpacks may be right for others'.
+    if platform.builder.is_none() && platform.buildpack.is_empty() {
+        control::check(&folder, &variables, &context.output)?;
+    }
     Ok(Request {
         app: folder,
         name,
@@ -114,6 +132,11 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
         clear_cache: options.clear_cache,
         mirrors: options.mirrors.clone(),
         refresh: options.refresh,
+        builder: platform.builder.clone(),
+        buildpacks: platform.buildpack.clone(),
+        volumes,
+        default_process: platform.default_process.clone(),
+        network: platform.network,
         variables,
     })
 }
@@ -153,7 +176,12 @@ impl Request {
 
     /// Which app's cache it is: the same folder built again.
     pub(crate) fn identity(&self) -> String {
-        format!("{}\0{}", self.app.display(), self.name.repository())
+        let app = format!("{}\0{}", self.app.display(), self.name.repository());
+        // Layers of one builder's buildpacks are of no use to another's.
+        match &self.builder {
+            Some(builder) => format!("{app}\0{builder}"),
+            None => app,
+        }
     }
 
     /// `/platform/env`: the app's and the user's variables, and under them what the host's network asks for.

@@ -110,7 +110,7 @@ impl ImageStore for StoreImages<'_> {
             publishing.publish(image).map_err(ImageError::new)?;
         }
         if !self.names.is_empty() {
-            let kept = self.context.keep_image(image, &self.names);
+            let kept = self.context.keep(image, &self.names);
             kept.map_err(ImageError::new)?;
         }
         *self

@@ -25,7 +25,7 @@ use super::seconds;
 use super::workspace::{Overlays, Workspace};
 use crate::commands::Context;
 
-/// Whose the files of layers are in the image.
+/// The user of our own stack.
 pub(crate) const CNB_OWNER: Owner = Owner {
     uid: 1000,
     gid: 1000,
@@ -40,6 +40,8 @@ pub(crate) struct StoreLayers<'a> {
     store: &'a Store,
     workspace: &'a Workspace,
     app: &'a Path,
+    /// Whose the files of layers are in the image.
+    owner: Owner,
     /// In seconds since 1970.
     now: u64,
     cache_image: Option<CacheImage>,
@@ -67,6 +69,7 @@ impl<'a> StoreLayers<'a> {
         context: &'a Context,
         workspace: &'a Workspace,
         app: &'a Path,
+        owner: Owner,
         cache: AppCache,
         cache_image: Option<CacheImage>,
     ) -> Self {
@@ -81,6 +84,7 @@ impl<'a> StoreLayers<'a> {
             store: &context.store,
             workspace,
             app,
+            owner,
             now: seconds(context.now),
             cache_image,
             state: Mutex::new(state),
@@ -144,7 +148,7 @@ impl<'a> StoreLayers<'a> {
         let tree = StagedTree {
             path: &staged,
             diff_id: *diff_id,
-            owners: &Owners::new(CNB_OWNER),
+            owners: &Owners::new(self.owner),
         };
         self.store.adopt_tree(&tree).map_err(ImageError::new)?;
         Ok(())
@@ -244,10 +248,10 @@ impl<'a> StoreLayers<'a> {
             .join(buildpack.escaped())
             .join(name.as_str());
         let path = TreePath::from_path(&at).map_err(ImageError::new)?;
-        let contents = LayerContents::new().parents_of(&path, CNB_OWNER).tree(
+        let contents = LayerContents::new().parents_of(&path, self.owner).tree(
             tree.path.join(&at),
             &path,
-            TreeRules::buildpack(CNB_OWNER),
+            TreeRules::buildpack(self.owner),
         );
         self.context.store_layer(&contents).map_err(ImageError::new)
     }
