@@ -75,6 +75,10 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     let output = &context.output;
     let request = request::read(arguments, context)?;
     say_what_stays_out(&request.selection, output);
+    context
+        .store
+        .settle(context.now)
+        .map_err(|error| errors::store(&error))?;
     let _hold = context
         .store
         .hold()

@@ -18,7 +18,7 @@ use oci_image::layer::{LayerContents, TreeRules};
 use oci_image::{DiffId, Layer, Owner, Owners, TreePath};
 use store::apps::{AppCache, AppState};
 use store::overlay::{self, Change, LowerFiles};
-use store::{StagedTree, Store};
+use store::{Durability, StagedTree, Store};
 
 use super::cache_image::CacheImage;
 use super::seconds;
@@ -145,9 +145,18 @@ impl<'a> StoreLayers<'a> {
             path: &staged,
             diff_id: *diff_id,
             owners: &Owners::new(CNB_OWNER),
+            durability: self.durability(),
         };
         self.store.adopt_tree(&tree).map_err(ImageError::new)?;
         Ok(())
+    }
+
+    /// What goes into the cache image can be had again from there.
+    fn durability(&self) -> Durability {
+        match self.cache_image {
+            Some(_) => Durability::ThisBoot,
+            None => Durability::Lasting,
+        }
     }
 
     fn look(&self, key: &Key, restored: Option<&DiffId>) -> io::Result<LayerSource> {
