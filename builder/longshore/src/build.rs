@@ -117,7 +117,9 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         workspace.set_variable(&name, &value)?;
     }
     let given = given.into_iter().cloned().collect();
-    let images = StoreImages::new(context, given, request.names.clone(), publishing);
+    let shared = cache_image.as_ref().map_or(&[][..], CacheImage::layers);
+    let names = request.names.clone();
+    let images = StoreImages::new(context, given, shared, names, publishing);
     let layers = StoreLayers::new(context, &workspace, &request.app, cache, cache_image);
     let exported = run_phases(&request, &bases, &workspace, &images, &layers, context)?;
     let built = built(&request, &images, &exported)?;
@@ -285,7 +287,7 @@ fn run_phases(
         created: request.created,
         labels: request.labels.clone(),
         exec_env: "production".to_owned(),
-        cache_time: CacheTime::After,
+        cache_time: CacheTime::Alongside,
     };
     let ports = ExportPorts {
         images,

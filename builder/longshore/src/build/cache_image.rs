@@ -7,6 +7,7 @@ use cnb_spec::labels::{CACHE_METADATA, CacheMetadata};
 use oci_image::{DiffId, History, Image, ImageConfig, Layer, Platform, Reference};
 use registry::{Push, Registry, RegistryError};
 
+use super::publishing::Uploads;
 use super::request::Request;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -20,6 +21,7 @@ pub(crate) struct CacheImage {
     found: Option<Image>,
     /// Where its layers may be already.
     mount_from: Vec<Reference>,
+    uploads: Uploads,
 }
 
 impl CacheImage {
@@ -53,6 +55,7 @@ impl CacheImage {
             reference: reference.clone(),
             found,
             mount_from: request.publish.clone(),
+            uploads: Uploads::default(),
         }))
     }
 
@@ -64,8 +67,18 @@ impl CacheImage {
 
     /// The layer with this content. It is fetched when it is read.
     pub(crate) fn layer(&self, diff_id: &DiffId) -> Option<Layer> {
-        let mut layers = self.found.as_ref()?.layers().iter();
+        let mut layers = self.layers().iter();
         layers.find(|layer| layer.diff_id == *diff_id).cloned()
+    }
+
+    /// Every layer.
+    pub(crate) fn layers(&self) -> &[Layer] {
+        self.found.as_ref().map_or(&[], Image::layers)
+    }
+
+    /// Sends a layer that the next state will have.
+    pub(crate) fn send(&self, layer: &Layer) {
+        self.uploads.begin(&self.registry, &self.reference, layer);
     }
 
     /// Puts another state in its place.
@@ -95,6 +108,7 @@ impl CacheImage {
             mount_from: &self.mount_from,
             previous: before,
         };
+        self.uploads.end()?;
         self.registry.push_image(&image, &push).map(drop)
     }
 }

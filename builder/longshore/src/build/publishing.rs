@@ -20,12 +20,41 @@ pub(crate) struct Publishing {
     mount_from: Vec<Reference>,
     /// What the first name leads to now.
     previous: Option<BlobDigest>,
-    uploads: Mutex<Vec<Upload>>,
+    uploads: Uploads,
     report: Mutex<Option<Report>>,
 }
 
+/// Layers on their way into a repository, while others are still being made.
+#[derive(Debug, Default)]
+pub(crate) struct Uploads(Mutex<Vec<Upload>>);
+
 /// A layer that is being sent.
 type Upload = JoinHandle<Result<(BlobDigest, Outcome), RegistryError>>;
+
+impl Uploads {
+    /// Begins to send a layer that was just made. Other repositories are not asked for it: what they are known to have is never made.
+    pub(crate) fn begin(&self, registry: &Registry, target: &Reference, layer: &Layer) {
+        let (registry, target, layer) = (registry.clone(), target.clone(), layer.clone());
+        let upload = thread::spawn(move || {
+            let outcome = registry.push_layer(&target, &layer, &[])?;
+            Ok((layer.digest, outcome))
+        });
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(upload);
+    }
+
+    /// Waits for all of them, and tells what each needed.
+    pub(crate) fn end(&self) -> Result<Vec<(BlobDigest, Outcome)>, RegistryError> {
+        let uploads = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let end = |upload: Upload| {
+            let ended = upload.join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        uploads.into_iter().map(end).collect()
+    }
+}
 
 impl Publishing {
     /// Fails where publishing would not be allowed: after the build it would be late to hear so.
@@ -65,37 +94,21 @@ impl Publishing {
             targets: request.publish.clone(),
             mount_from: mount_from.collect(),
             previous,
-            uploads: Mutex::default(),
+            uploads: Uploads::default(),
             report: Mutex::default(),
         }))
     }
 
     /// Sends a layer while the build goes on.
     pub(crate) fn send(&self, layer: &Layer) {
-        let Some(target) = self.targets.first().cloned() else {
-            return;
-        };
-        let (registry, layer) = (self.registry.clone(), layer.clone());
-        let mount_from = self.mount_from.clone();
-        let upload = thread::spawn(move || {
-            let outcome = registry.push_layer(&target, &layer, &mount_from)?;
-            Ok((layer.digest, outcome))
-        });
-        self.uploads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(upload);
+        if let Some(target) = self.targets.first() {
+            self.uploads.begin(&self.registry, target, layer);
+        }
     }
 
     /// Sends what is not there yet, and gives the image its names.
     pub(crate) fn publish(&self, image: &Image) -> Result<(), RegistryError> {
-        let uploads =
-            std::mem::take(&mut *self.uploads.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut sent = Vec::new();
-        for upload in uploads {
-            let ended = upload.join();
-            sent.push(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
+        let sent = self.uploads.end()?;
         let push = Push {
             tags: &self.targets,
             mount_from: &self.mount_from,

@@ -328,6 +328,27 @@ impl LayerCache for StoreLayers<'_> {
         Ok(())
     }
 
+    fn measure(
+        &self,
+        layer: Option<(&BuildpackId, &LayerName)>,
+        contents: &LayerContents<'_>,
+    ) -> Result<DiffId, ImageError> {
+        let key = layer.map(|(buildpack, name)| (buildpack.clone(), name.clone()));
+        let seen = key.and_then(|key| self.state().seen.get(&key).cloned());
+        match (&self.cache_image, seen) {
+            (Some(cache_image), Some(LayerSource::Changed(_))) => {
+                let layer = self.context.store_layer(contents);
+                let layer = layer.map_err(ImageError::new)?;
+                cache_image.send(&layer);
+                Ok(layer.diff_id)
+            }
+            _ => {
+                let measured = oci_image::layer::diff_id(contents);
+                Ok(measured.map_err(ImageError::new)?.0)
+            }
+        }
+    }
+
     fn keep(
         &self,
         layer: &CachedLayer<'_>,
