@@ -5,6 +5,7 @@ mod base_images;
 mod cache_image;
 mod in_place;
 mod metadata_file;
+mod needed;
 mod outputs;
 pub(crate) mod phases;
 mod publishing;
