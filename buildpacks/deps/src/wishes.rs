@@ -71,7 +71,7 @@ mod tests {
 
         std::fs::write(&file, "flask\nrequests\n").unwrap();
         assert_ne!(require(app.path(), &none, &none).metadata, first.metadata);
-        std::fs::write(&file, "flask ==\n").unwrap();
+        std::fs::write(&file, "-r missing.txt\n").unwrap();
         assert!(require(app.path(), &none, &none).metadata.is_empty());
         let refresh: Variables = [(REFRESH_VARIABLE, "1")].into_iter().collect();
         std::fs::write(&file, "flask\n").unwrap();
