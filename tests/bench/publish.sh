@@ -1,11 +1,11 @@
 #!/bin/bash
 # Publishing to a real registry on loopback: `longshore build --publish --cache-image` beside the reference lifecycle's exporter (with
-# its cache in a folder and in an image) and `skopeo copy`. A Python environment of about 500 MB as one cached layer: cold, unchanged,
+# its cache in a folder and in an image), `skopeo copy` and `docker push`. A Python environment of about 500 MB as one cached layer: cold, unchanged,
 # after a change of the app, and restored on a clean machine; seven small layers: requests, and a registry 50 ms away.
 #
 # Needs docker-registry, skopeo, umoci and python3 with venv (Debian packages of these names), Go for the reference, about 6 GB in
 # TMPDIR, a package index for pip, and Debian packages for our base images. LONGSHORE_BENCH_ENVIRONMENT names a virtual environment
-# to publish instead. What is missing is said and skipped. The reference's detector and builder do not run: their outcome is written
+# to publish instead. `docker push` needs docker and dockerd, and root. What is missing is said and skipped. The reference's detector and builder do not run: their outcome is written
 # down here, so that no phase insists on being root or on not being it.
 
 source "$(dirname "$0")/lib.bash"
@@ -65,7 +65,7 @@ layers_of() { skopeo inspect --tls-verify=false "docker://$1" --format '{{len .L
 
 # Ours. The base image is in the registry, as for the others, because an image with the same one was published before.
 ours_publish() { # FROM TO APP
-    measured "$1" "$2" "$LONGSHORE" build "$3" -t bench \
+    measured "$1" "$2" "$LONGSHORE" build "$3" \
         --publish "$registry/bench:latest" --cache-image "$registry/bench:cache"
 }
 ours_changed() {
@@ -123,6 +123,33 @@ skopeo_publish() { # LAYOUT
     measured "" "" skopeo copy --quiet --dest-tls-verify=false "oci:$1:bench" "docker://$registry/bench:latest"
 }
 
+# Docker, with a daemon of its own that has the reference's image already: registries on loopback need no TLS for it.
+docker_here() { command -v dockerd && command -v docker && [ "$UID" = 0 ]; } >/dev/null
+docker_starts() {
+    docker_folder=$(mktemp -d /tmp/longshore-docker-XXXXXX) # the path of a socket has to be short
+    export DOCKER_HOST=unix://$docker_folder/socket
+    dockerd --bridge=none --iptables=false --ip6tables=false --data-root "$work/docker" --exec-root "$docker_folder/exec" \
+        --pidfile "$docker_folder/pid" --host "$DOCKER_HOST" >"$work/docker.log" 2>&1 &
+    docker_daemon=$!
+    servers+=("$docker_daemon")
+    for _ in $(seq 300); do
+        docker version >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    echo "SKIPPED: docker push, as dockerd does not start:"
+    tail -3 "$work/docker.log"
+    return 1
+}
+docker_stops() {
+    kill "$docker_daemon" && wait "$docker_daemon" || true
+    rm -rf "$docker_folder"
+}
+docker_publish() {
+    docker pull --quiet "$reference_image_name" >"$work/log"
+    docker tag "$reference_image_name" "$registry/bench:latest"
+    measured "" "" docker push --quiet "$registry/bench:latest"
+}
+
 # What is published.
 environment=${LONGSHORE_BENCH_ENVIRONMENT:-$work/environment}
 if [ ! -d "$environment" ]; then
@@ -159,12 +186,12 @@ rm -rf "$work/data" "$work/cache"
 ours_publish RESTORING EXPORTING "$app"
 ours_restored=$took
 new_registry ours-requests
-ours_publish "" "" "$root/examples/flask-plain"
+measured "" "" "$LONGSHORE" build "$root/examples/flask-plain" --publish "$registry/bench:latest"
 ours_requests=$(requests ours-requests) ours_layers=$(layers_of "$registry/bench:latest")
 new_registry ours-far
 far_away ours-far
 ours_publish "" "" "$root/examples/flask-plain"
-ours_far=$took
+ours_far=$took ours_all_requests=$(requests ours-far)
 
 # The reference.
 new_registry reference
@@ -178,6 +205,7 @@ reference_cold=$took reference_peak=$peak
 reference_unchanged=$(repeatedly reference_publish -cache-dir "$work/reference-cache")
 reference_changed=$(repeatedly reference_changed -cache-dir "$work/reference-cache")
 copy "docker://$registry/bench:latest" "oci:$work/layout:bench"
+reference_image_name=$registry/bench:latest
 new_registry reference-image
 reference_layers layers
 reference_analyze
@@ -214,20 +242,35 @@ far_away skopeo-far
 skopeo_publish "$work/small-layout"
 skopeo_far=$took
 
+# Docker, which compresses what it pushes.
+docker_cold=
+if ! docker_here; then
+    echo "SKIPPED: docker push, as docker and dockerd are not both installed, or this is not root"
+else
+    new_registry docker
+    if docker_starts; then
+        docker_publish
+        docker_cold=$took
+        docker_stops
+    fi
+fi
+
 counted() { awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%d : %d)\n", o / p, w, o, p }'; }
 echo "ratio  what (ours : theirs)"
 against "$ours_cold" "$reference_cold" "cold push, cache written : reference exporter, cache in a folder (at most 0.2)"
 against "$ours_cold" "$reference_image" "cold push, cache written : reference exporter, cache in an image (at most 0.2)"
 against "$ours_cold" "$skopeo_cold" "cold push, cache written : skopeo copy of a finished layout"
+[ -z "$docker_cold" ] || against "$ours_cold" "$docker_cold" "cold push, cache written : docker push of the image that the reference made"
 against "$ours_changed" "$reference_changed" "app changed, whole build : reference analyzer and exporter, median of $runs"
 against "$ours_unchanged" "$reference_unchanged" "unchanged, whole build : reference analyzer and exporter, median of $runs"
 against "$ours_unchanged" "$skopeo_unchanged" "unchanged, whole build : skopeo copy, median of $runs"
 against "$ours_unchanged" 1 "unchanged, whole build, median of $runs : 1 s allowed"
 against "$ours_restored" "$reference_restored" "pull and restore on a clean machine : reference analyzer and restorer"
-against "$ours_far" "$reference_far" "first publish of small layers $round_trip ms away : reference analyzer and exporter"
-against "$ours_far" "$skopeo_far" "first publish of small layers $round_trip ms away : skopeo copy"
+against "$ours_far" "$reference_far" "first publish of small layers $round_trip ms away, cache written : reference analyzer and exporter without one"
+against "$ours_far" "$skopeo_far" "first publish of small layers $round_trip ms away, cache written : skopeo copy"
 counted "$ours_requests" "$reference_requests" \
     "requests, $ours_layers layers : reference analyzer and exporter, $reference_layers layers (at most 30)"
+counted "$ours_all_requests" "$reference_requests" "requests, the same and a cache image : reference analyzer and exporter without one"
 counted "$ours_requests" "$skopeo_requests" "requests, $ours_layers layers : skopeo copy, $skopeo_layers layers"
 counted "$ours_peak" "$reference_peak" "MB of memory at most, cold push : reference exporter (under 64)"
 counted "$ours_peak" "$skopeo_peak" "MB of memory at most, cold push : skopeo copy"

@@ -6,6 +6,7 @@ mod builder;
 mod cache_image;
 mod in_place;
 mod metadata_file;
+mod needed;
 pub(crate) mod phases;
 mod publishing;
 mod request;
@@ -77,6 +78,10 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     let output = &context.output;
     let request = request::read(arguments, context)?;
     say_what_stays_out(&request.selection, output);
+    context
+        .store
+        .settle(context.now)
+        .map_err(|error| errors::store(&error))?;
     let _hold = context
         .store
         .hold()
@@ -116,7 +121,9 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         workspace.set_variable(&name, &value)?;
     }
     let given = given.into_iter().cloned().collect();
-    let images = StoreImages::new(context, given, request.names.clone(), publishing);
+    let shared = cache_image.as_ref().map_or(&[][..], CacheImage::layers);
+    let names = request.names.clone();
+    let images = StoreImages::new(context, given, shared, names, publishing);
     let owner = builder.as_ref().map_or(CNB_OWNER, |builder| builder.user);
     let layers = StoreLayers::new(context, &workspace, &request.app, owner, cache, cache_image);
     let stage = Stage {
@@ -302,7 +309,7 @@ fn run_phases(
         created: request.created,
         labels: request.labels.clone(),
         exec_env: "production".to_owned(),
-        cache_time: CacheTime::After,
+        cache_time: CacheTime::Alongside,
     };
     let ports = ExportPorts {
         images,

@@ -11,7 +11,7 @@ use fetch::trust::Roots;
 use oci_image::layer::{Compression, LayerContents, write_layer};
 use oci_image::{BlobSource, DiffId, Image, ImageName, Layer, LayerBlob};
 use sandbox::{Allowed, Helper};
-use store::{NamedImage, Store, Temporary};
+use store::{Durability, NamedImage, Store, Temporary};
 
 use crate::build::workspace::Overlays;
 use crate::ci_log::Sections;
@@ -53,20 +53,20 @@ impl Context {
         image.layers().iter().map(tree).collect()
     }
 
-    /// The tree of a layer, which is fetched and unpacked if it is not there.
+    /// The tree of a layer. If it is not there, it is unpacked from its blob in the store, or else while that is fetched: nobody needs
+    /// the blob besides.
     pub(crate) fn tree(&self, layer: &Layer) -> std::io::Result<PathBuf> {
         let store = &self.store;
         let found = store.tree(&layer.diff_id).map_err(std::io::Error::other)?;
         if let Some(tree) = found {
             return Ok(tree.path);
         }
-        if self.stored_layer(&layer.diff_id)?.is_none() {
-            self.take_in(layer)?;
-        }
         let blob = store.layer(&layer.diff_id).map_err(std::io::Error::other)?;
-        let blob = blob.ok_or_else(|| std::io::Error::other("it vanished while it was read"))?;
-        let tree = store.unpacked(&blob).map_err(std::io::Error::other)?;
-        Ok(tree.path)
+        let tree = match blob {
+            Some(blob) => store.unpacked(&blob),
+            None => store.unpack(layer.diff_id, layer.open()?, Durability::ThisBoot),
+        };
+        Ok(tree.map_err(std::io::Error::other)?.path)
     }
 
     /// The layer with this content, if its blob is in the store.

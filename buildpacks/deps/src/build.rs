@@ -12,7 +12,8 @@ use crate::pip_settings::{PipSettings, config_files};
 use crate::pkg_resources;
 use crate::requirements::RequirementSet;
 use crate::sources::PackageSources;
-use crate::{DepsBuildpack, read_requirements, tidy};
+use crate::wishes::REFRESH_VARIABLE;
+use crate::{DepsBuildpack, read_requirements, tidy, wishes};
 use buildpack_kit::bytecode::{self, Salvage};
 use buildpack_kit::command;
 use buildpack_kit::interpreter::Interpreter;
@@ -38,9 +39,6 @@ use std::time::SystemTime;
 
 /// The label that says which packages an image holds.
 const PACKAGES_LABEL: &str = "io.longshore.packages";
-
-/// Set by `longshore build --refresh`: versions that nobody pinned are chosen anew.
-const REFRESH_VARIABLE: &str = "LONGSHORE_REFRESH";
 
 type BuildError = libcnb::Error<DepsError>;
 
@@ -185,7 +183,7 @@ fn reuse(
     let wheels = Restored::<WheelsMetadata>::read(&context.layers_dir, &layer_name!("wheels"));
     let count = metadata.packages.len();
     match &wheels {
-        Restored::Present(WheelsMetadata { resolved }) => {
+        Restored::Present(WheelsMetadata { resolved, .. }) => {
             output.line(format!(
                 "{count} packages, in the versions chosen on {resolved}; --refresh (LONGSHORE_REFRESH=1) chooses anew what is not pinned"
             ));
@@ -274,7 +272,10 @@ fn install(
         "{} packages, in the versions chosen on {resolved}",
         packages.len()
     ));
-    wheels.write_metadata(WheelsMetadata { resolved })?;
+    wheels.write_metadata(WheelsMetadata {
+        resolved,
+        restore: Some(wishes::restore(&given.set)),
+    })?;
     Ok(packages)
 }
 
@@ -354,7 +355,9 @@ fn installer(
             find_pip(&given.tools).map_err(DepsError::from)?,
         ));
     }
-    Ok(Installer::Uv(uv_layer(context, &given.tools, output)?))
+    let restore = Some(wishes::restore(&given.set));
+    let uv = uv_layer(context, &given.tools, restore, output)?;
+    Ok(Installer::Uv(uv))
 }
 
 fn compile(

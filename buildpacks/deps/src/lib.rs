@@ -6,7 +6,8 @@
 //! python3 on PATH  ─read─> Interpreter ────┘   (last build's)      └─ changed: uv installs, bytecode, metadata
 //! ```
 //!
-//! Layers: `environment` (launch, build, cache: what the app runs in), `wheels` (cache: downloads), `uv` (cache: the installer).
+//! Layers: `environment` (launch, build, cache: what the app runs in), `wheels` (cache: downloads), `uv` (cache: the installer). The last two
+//! say in their metadata that nobody needs them while the app wants the same packages (`wishes.rs`).
 
 mod build;
 mod environment;
@@ -25,6 +26,7 @@ mod pkg_resources;
 pub mod requirements;
 mod sources;
 mod tidy;
+mod wishes;
 
 pub use errors::DepsError;
 pub use failure::InstallFailure;
@@ -32,6 +34,7 @@ pub use find::NoRequirements;
 pub use install::InstallError;
 
 use buildpack_kit::{Variables, program};
+use libcnb::Platform as _;
 use libcnb::build::{BuildContext, BuildResult};
 use libcnb::data::build_plan::BuildPlanBuilder;
 use libcnb::detect::{DetectContext, DetectResult, DetectResultBuilder};
@@ -92,9 +95,11 @@ impl libcnb::Buildpack for DepsBuildpack {
                 DetectResultBuilder::fail().build()
             };
         }
+        let lifecycle = Variables::from(&libcnb::Env::from_current());
+        let platform = Variables::from(context.platform.env());
         let plan = BuildPlanBuilder::new()
-            .provides("python-packages")
-            .requires("python-packages")
+            .provides(wishes::PACKAGES)
+            .requires(wishes::require(&context.app_dir, &lifecycle, &platform))
             .requires("python")
             .build();
         DetectResultBuilder::pass().build_plan(plan).build()

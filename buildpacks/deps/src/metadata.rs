@@ -3,6 +3,7 @@
 //! This ends in the image's labels, so it holds no secret, no path of the machine, and no time: the same inputs give the same bytes.
 
 use crate::installed::Distribution;
+use buildpack_kit::layers::Restore;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -140,6 +141,9 @@ fn map_changes(
 pub(crate) struct WheelsMetadata {
     /// When the versions that nobody pinned were chosen.
     pub(crate) resolved: String,
+    /// When the next build will not want it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restore: Option<Restore>,
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use libcnb::build::BuildContext;
 use libcnb::data::layer::LayerName;
 use libcnb::generic::GenericMetadata;
 use libcnb::layer::{CachedLayerDefinition, InvalidMetadataAction, LayerRef, RestoredLayerAction};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is known about a layer from the last build.
@@ -55,6 +56,26 @@ impl<M> Restored<M> {
             Self::Present(metadata) => changes(metadata),
         }
     }
+}
+
+/// `[metadata.restore]` of a layer that is only cached: its buildpack will not look into it while the build
+/// plan has this entry. `longshore build` then leaves the contents in the cache image, and an empty folder stands in for them. Left empty, the layer stays
+/// what it was. To other lifecycles it is metadata like any other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The entry.
+    pub unless: PlanEntry,
+}
+
+/// `[[requires]]` of a build plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanEntry {
+    /// What is required.
+    pub name: String,
+    /// What its provider should know.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Who needs a cached layer.

@@ -3,7 +3,7 @@
 use crate::command::{Environment, RunToolError, Show, ToolCommand};
 use crate::diagnosis::advice;
 use crate::interpreter::programs;
-use crate::layers::{Restored, Use, keep_layer, new_layer, tell_reuse};
+use crate::layers::{Restore, Restored, Use, keep_layer, new_layer, tell_reuse};
 use crate::message::{Explain, Message};
 use crate::output::Output;
 use libcnb::Buildpack;
@@ -20,6 +20,9 @@ use std::sync::LazyLock;
 static PINNED: LazyLock<UvRelease> = LazyLock::new(|| {
     toml::from_str(include_str!("../uv.toml")).expect("uv.toml is part of this crate and tested")
 });
+
+/// The program in its layer.
+const PROGRAM: &str = "uv";
 
 /// A released uv, known by its wheels' digests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -96,7 +99,7 @@ impl UvRelease {
                 text: ran.text,
             });
         }
-        let program = folder.join("uv");
+        let program = folder.join(PROGRAM);
         fs::create_dir_all(folder).map_err(write(folder))?;
         // A copy: the scratch folder may be on another file system. It keeps the permission to execute.
         fs::copy(target.join("bin/uv"), &program).map_err(write(&program))?;
@@ -116,11 +119,16 @@ impl UvRelease {
 #[serde(deny_unknown_fields)]
 pub struct UvMetadata {
     version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restore: Option<Restore>,
 }
 
 impl UvMetadata {
     fn changes_to(&self, now: &Self) -> Vec<String> {
-        let Self { version } = self;
+        let Self {
+            version,
+            restore: _,
+        } = self;
         if *version == now.version {
             Vec::new()
         } else {
@@ -146,10 +154,11 @@ pub fn keep_uv_layer<B: Buildpack>(
     Ok(())
 }
 
-/// The pinned uv's program, from the layer `uv` of an earlier build or fetched into it.
+/// The pinned uv's program, from the layer `uv` of an earlier build or fetched into it. `restore` says when the next build will not want it.
 pub fn uv_layer<B: Buildpack>(
     context: &BuildContext<B>,
     environment: &Environment,
+    restore: Option<Restore>,
     output: &mut Output,
 ) -> libcnb::Result<PathBuf, B::Error>
 where
@@ -158,13 +167,19 @@ where
     let release = UvRelease::pinned();
     let now = UvMetadata {
         version: release.version.clone(),
+        restore,
     };
     let restored = Restored::<UvMetadata>::read(&context.layers_dir, &layer_name!("uv"));
-    let reasons = restored.reasons(|last| last.changes_to(&now));
+    let mut reasons = restored.reasons(|last| last.changes_to(&now));
+    let program = context.layers_dir.join("uv").join(PROGRAM);
+    if reasons.is_empty() && !program.is_file() {
+        reasons.push("it stayed in the cache image".to_owned());
+    }
     tell_reuse(output, &format!("uv {}", release.version), &reasons);
     if reasons.is_empty() {
         let layer = keep_layer::<B, UvMetadata>(context, layer_name!("uv"), Use::CacheOnly)?;
-        return Ok(layer.path().join("uv"));
+        layer.write_metadata(now)?;
+        return Ok(program);
     }
     let layer = new_layer(context, layer_name!("uv"), Use::CacheOnly)?;
     let program = release

@@ -318,7 +318,7 @@ fn from_standalone(
     headers: &Path,
     output: &mut Output,
 ) -> Result<Result<Placed, String>, BuildError> {
-    let uv = uv_layer(context, &given.tools, output)?;
+    let uv = uv_layer(context, &given.tools, None, output)?;
     let installed = match standalone::install(&uv, &candidate.version, layer, &given.tools, output)
     {
         Ok(installed) => installed,

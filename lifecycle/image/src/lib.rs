@@ -18,6 +18,7 @@ mod layer_blob;
 mod layout;
 mod manifest;
 mod owners;
+mod read_ahead;
 mod reference;
 mod remote;
 mod tree_path;
@@ -40,6 +41,7 @@ pub use manifest::{
     BlobRef, ImageDocument, Index, LONGEST_CONFIG, LONGEST_MANIFEST, Manifest, Platform,
 };
 pub use owners::{Facts, ModeDifference, Owner, Owners};
+pub use read_ahead::ReadAhead;
 pub use reference::{ParseReferenceError, Reference};
 pub use remote::{OpenBlob, RemoteBlob};
 pub use tree_path::{ParseTreePathError, TreePath};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::CacheMetadata;
 use oci_image::DiffId;
-use oci_image::layer::LayerContents;
+use oci_image::layer::{LayerContents, diff_id};
 
 use crate::images::ImageError;
 
@@ -20,6 +20,19 @@ pub trait LayerCache: Sync {
     /// Makes the layer's content available below `layers_dir`, at the path that its tar names. After an error nothing of it is there; the build goes on without
     /// the layer. Called from several threads.
     fn restore(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError>;
+
+    /// The digest of a layer's content that is not known yet. A cache that will want the layer as a blob makes it now, so that its files are
+    /// read once. Called from several threads.
+    fn measure(
+        &self,
+        layer: Option<(&BuildpackId, &LayerName)>,
+        contents: &LayerContents<'_>,
+    ) -> Result<DiffId, ImageError> {
+        let _ = layer;
+        diff_id(contents)
+            .map(|(diff_id, _)| diff_id)
+            .map_err(ImageError::new)
+    }
 
     /// Keeps a layer for the next build. Called from several threads.
     fn keep(&self, layer: &CachedLayer<'_>, contents: &LayerContents<'_>)

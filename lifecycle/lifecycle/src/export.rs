@@ -129,7 +129,7 @@ pub enum LauncherSbom {
 pub enum CacheTime {
     /// When the image is there.
     After,
-    /// While the image is being finished (`-parallel`).
+    /// While the image is being finished (`-parallel`). What the next build finds changes when the image is there.
     Alongside,
 }
 
@@ -210,20 +210,21 @@ pub fn export(
         report::write_report(inputs, &buildpacks, &committed)?;
         Ok(committed)
     };
-    let keep = || {
-        if let Some(cache) = ports.cache {
-            cached::keep_layers(inputs, &buildpacks, &layers, cache, ports.view, output);
-        }
-    };
-    let image = match inputs.cache_time {
-        CacheTime::After => {
+    let keep = |cache| cached::keep_layers(inputs, &buildpacks, &layers, cache, ports.view, output);
+    let image = match (ports.cache, inputs.cache_time) {
+        (None, _) => save_image()?,
+        (Some(cache), CacheTime::After) => {
             let image = save_image()?;
-            keep();
+            cached::commit(keep(cache), cache, output);
             image
         }
-        CacheTime::Alongside => thread::scope(|scope| {
-            scope.spawn(keep);
-            save_image()
+        (Some(cache), CacheTime::Alongside) => thread::scope(|scope| {
+            let kept = scope.spawn(|| keep(cache));
+            let image = save_image()?;
+            let kept = kept.join();
+            let kept = kept.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            cached::commit(kept, cache, output);
+            Ok::<_, ExportError>(image)
         })?,
     };
     Ok(Exported { image, layers })

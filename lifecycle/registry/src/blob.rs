@@ -70,8 +70,23 @@ impl Inner {
             .await
     }
 
-    /// Makes sure that a blob is in a repository. `ask_first`: there is a reason to believe that it is.
+    /// Makes sure that a blob is in a repository. `ask_first`: nothing that was seen before counts.
     pub(crate) async fn ensure(
+        &self,
+        to: &Destination<'_>,
+        blob: &Blob,
+        ask_first: bool,
+    ) -> Result<Outcome, RegistryError> {
+        let repository = &to.access.repository;
+        if !ask_first && to.host.has_seen(repository, blob.digest) {
+            return Ok(Outcome::Existed);
+        }
+        let outcome = self.look_or_bring(to, blob, ask_first).await?;
+        to.host.has_blob_in(repository, blob.digest);
+        Ok(outcome)
+    }
+
+    async fn look_or_bring(
         &self,
         to: &Destination<'_>,
         blob: &Blob,

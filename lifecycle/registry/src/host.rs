@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use oci_image::Reference;
+use oci_image::{BlobDigest, Reference};
 use url::Url;
 
 use crate::{address, asked::Asked, auth::Auth, error::RegistryError};
@@ -25,6 +25,8 @@ pub(crate) struct Host {
     pub(crate) sessions: Mutex<BTreeMap<String, Vec<Url>>>,
     /// Repositories in which an image was seen: what is pushed there may be there.
     inhabited: Mutex<BTreeSet<String>>,
+    /// Blobs that were seen in a repository by this client: they are not asked for again, unless the registry says that it misses some.
+    seen: Mutex<BTreeSet<(String, BlobDigest)>>,
 }
 
 /// Which protocols may be spoken.
@@ -64,6 +66,7 @@ impl Host {
             auth: Auth::default(),
             sessions: Mutex::default(),
             inhabited: Mutex::default(),
+            seen: Mutex::default(),
             registry,
         };
         let url = host.url_with(Protocol::Https, "/v2/")?;
@@ -104,6 +107,18 @@ impl Host {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         inhabited.contains(repository)
+    }
+
+    /// A blob is in this repository.
+    pub(crate) fn has_blob_in(&self, repository: &str, digest: BlobDigest) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert((repository.to_owned(), digest));
+    }
+
+    /// Was a blob seen in this repository?
+    pub(crate) fn has_seen(&self, repository: &str, digest: BlobDigest) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.contains(&(repository.to_owned(), digest))
     }
 
     /// The address of a path of the API, with what is known or supposed of the protocol.

@@ -42,15 +42,15 @@ impl Uploads {
         &self.targets
     }
 
-    /// Sends a layer in the background. Its bytes have to stay where they are until the image is there.
+    /// Sends a layer that was just made, in the background. Its bytes have to stay where they are until the image is there. Other repositories are not asked for it: what they
+    /// are known to have is never made.
     pub fn send(&self, layer: &Layer) {
         let Some(target) = self.targets.first().cloned() else {
             return;
         };
         let (registry, layer) = (self.registry.clone(), layer.clone());
-        let mount_from = self.mount_from.clone();
         let upload = thread::spawn(move || {
-            let outcome = registry.push_layer(&target, &layer, &mount_from)?;
+            let outcome = registry.push_layer(&target, &layer, &[])?;
             Ok((layer.digest, outcome))
         });
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

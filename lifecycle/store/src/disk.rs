@@ -80,6 +80,20 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Stor
     write_whole(path, &bytes)
 }
 
+/// The same for what may be lost: nobody reads it after a power cut.
+pub(crate) fn write_json_unsynced(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+    let failed = || StoreError::io("written", path);
+    let folder = path.parent().expect("the store's files are in folders");
+    let mut file = new_file(folder).map_err(failed())?;
+    let bytes = serde_json::to_vec(value).map_err(io::Error::from);
+    file.write_all(&bytes.map_err(failed())?)
+        .map_err(failed())?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .map_err(failed())?;
+    Ok(())
+}
+
 /// Reads a JSON file. One that is missing or does not parse is `None`: whoever wrote it will do so again.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
     match fs::read(path) {

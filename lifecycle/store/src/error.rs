@@ -29,9 +29,7 @@ pub enum StoreError {
         source: UnpackError,
     },
     /// A layer's blob holds something else than its name says.
-    #[error(
-        "the blob of the layer {expected} holds {found}; it was damaged and is removed now. Build the image again"
-    )]
+    #[error("the blob of the layer {expected} holds {found}; it is damaged. Build the image again")]
     WrongContent {
         /// What was expected.
         expected: DiffId,

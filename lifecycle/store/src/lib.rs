@@ -6,6 +6,7 @@
 //! <data>/images/<escaped name>.json    a name -> the digest of a manifest
 //! <cache>/trees/sha256/<hex>/          what a layer unpacks to at `/`
 //! <cache>/trees/sha256/<hex>.json      whose its files are
+//! <cache>/trees/boot-<id>/             the same, not waited for until it is on disk; worth nothing after the machine starts anew
 //! <cache>/downloads/sha256/<hex>       files fetched by digest
 //! <cache>/apps/<key>.json              the cached layers of an app
 //! <cache>/notes/<kind>/<key>.json      what a caller wants to remember; may go at any time
@@ -17,6 +18,7 @@
 
 pub mod apps;
 mod blobs;
+mod boot;
 mod disk;
 mod error;
 mod images;
@@ -35,7 +37,7 @@ pub use images::NamedImage;
 pub use locks::Lock;
 pub use prune::{Limits, Pruned, Usage};
 pub use temporary::Temporary;
-pub use trees::{StagedTree, Tree};
+pub use trees::{Durability, StagedTree, Tree};
 
 use std::path::{Path, PathBuf};
 
@@ -56,6 +58,8 @@ pub const FAILPOINTS: [&str; 8] = [
 pub struct Store {
     data: PathBuf,
     cache: PathBuf,
+    /// The name of the folder for this boot's trees.
+    boot: Option<String>,
 }
 
 impl Store {
@@ -64,6 +68,7 @@ impl Store {
         let store = Self {
             data: data.to_owned(),
             cache: cache.to_owned(),
+            boot: boot::folder_name(),
         };
         let folders = [
             store.data.join("blobs/sha256"),

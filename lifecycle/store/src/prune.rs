@@ -67,13 +67,12 @@ impl Store {
         for name in disk::names(&self.data.join("blobs/sha256"))? {
             usage.blob_bytes += weigh(&self.data.join("blobs/sha256").join(name));
         }
-        let trees = self.cache.join("trees/sha256");
-        for name in disk::names(&trees)?
-            .iter()
-            .filter(|name| !name.contains('.'))
-        {
-            usage.trees += 1;
-            usage.tree_bytes += weigh(&trees.join(name));
+        for trees in self.tree_folders().filter(|folder| folder.is_dir()) {
+            let names = disk::names(&trees)?;
+            for name in names.iter().filter(|name| !name.contains('.')) {
+                usage.trees += 1;
+                usage.tree_bytes += weigh(&trees.join(name));
+            }
         }
         for name in disk::names(&self.downloads())? {
             usage.downloads += 1;
@@ -95,6 +94,7 @@ impl Store {
         now: SystemTime,
     ) -> Result<Pruned, StoreError> {
         let _alone = self.hold_alone()?;
+        self.settle_alone()?;
         let mut pruned = Pruned::default();
         let mut layers: BTreeSet<DiffId> = pinned.iter().copied().collect();
         let oldest = now

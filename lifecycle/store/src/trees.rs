@@ -2,14 +2,22 @@
 //!
 //! Beside a tree stands a file that says whose its files are: an ordinary user cannot give a file to anyone else. It is written
 //! first; the tree's own rename is what makes it exist.
+//!
+//! Waiting until a tree is on disk can take longer than fetching it. One that can be had again is not waited for: it stands in a folder
+//! that is named after the machine's current boot, and after a power cut, which may have left half of it, nobody looks there
+//! ([`Store::settle`]).
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
+use oci_image::archive::ReadArchiveError;
 use oci_image::unpack::{UnpackOptions, open_root, unpack};
-use oci_image::{DiffId, HashingReader, LayerBlob, LayerReader, Owner, Owners};
+use oci_image::{
+    DiffId, ExpansionLimits, HashingReader, LayerBlob, LayerReader, Owner, Owners, ReadAhead,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -34,6 +42,17 @@ pub struct StagedTree<'a> {
     pub diff_id: DiffId,
     /// Whose its files are.
     pub owners: &'a Owners,
+    /// Whether it has to outlive the machine's running.
+    pub durability: Durability,
+}
+
+/// How long a tree is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on disk before it gets its name.
+    Lasting,
+    /// It can be had again, so nobody waits for the disk: it is there until the machine starts anew.
+    ThisBoot,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,19 +63,21 @@ struct TreeFacts {
 impl Store {
     /// The tree of a layer, if it is unpacked. A tree whose owners are not known is none.
     pub fn tree(&self, diff_id: &DiffId) -> Result<Option<Tree>, StoreError> {
-        let path = self.tree_path(diff_id);
-        let facts = self.tree_facts_path(diff_id);
-        let there = path.try_exists().map_err(StoreError::io("read", &path))?
-            && facts.try_exists().map_err(StoreError::io("read", &facts))?;
-        Ok(there.then_some(Tree {
-            diff_id: *diff_id,
-            path,
-        }))
+        for folder in self.tree_folders() {
+            let path = folder.join(diff_id.hex());
+            if exists(&path)? && exists(&facts_path(&path))? {
+                return Ok(Some(Tree {
+                    diff_id: *diff_id,
+                    path,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whose a tree's files are.
     pub fn owners(&self, tree: &Tree) -> Result<Owners, StoreError> {
-        let path = self.tree_facts_path(&tree.diff_id);
+        let path = facts_path(&tree.path);
         if let Some(facts) = disk::read_json::<TreeFacts>(&path)? {
             return Ok(facts.owners);
         }
@@ -67,20 +88,26 @@ impl Store {
 
     /// Makes a folder a tree by renaming it. Where the same tree is there already, the folder is removed.
     pub fn adopt_tree(&self, staged: &StagedTree<'_>) -> Result<Tree, StoreError> {
-        let path = self.tree_path(&staged.diff_id);
-        if self.tree(&staged.diff_id)?.is_some() {
+        if let Some(tree) = self.tree(&staged.diff_id)? {
             disk::remove(staged.path)?;
-            return Ok(Tree {
-                diff_id: staged.diff_id,
-                path,
-            });
+            return Ok(tree);
         }
-        self.make_way(staged.diff_id)?;
-        disk::sync_tree(staged.path)?;
+        let passing = self.passing_trees();
+        let passing = passing.filter(|_| staged.durability == Durability::ThisBoot);
+        let is_lasting = passing.is_none();
+        let folder = passing.unwrap_or_else(|| self.lasting_trees());
+        let path = folder.join(staged.diff_id.hex());
+        make_way(&path)?;
         let facts = TreeFacts {
             owners: staged.owners.clone(),
         };
-        disk::write_json(&self.tree_facts_path(&staged.diff_id), &facts)?;
+        if is_lasting {
+            disk::sync_tree(staged.path)?;
+            disk::write_json(&facts_path(&path), &facts)?;
+        } else {
+            disk::make_folders(&folder)?;
+            disk::write_json_unsynced(&facts_path(&path), &facts)?;
+        }
         failpoint::reach("tree-owners-written");
         if let Err(error) = std::fs::rename(staged.path, &path) {
             // Somebody else was quicker with the same files.
@@ -90,7 +117,9 @@ impl Store {
             disk::remove(staged.path)?;
         }
         failpoint::reach("tree-renamed");
-        disk::sync_folder(&self.cache.join("trees/sha256"))?;
+        if is_lasting {
+            disk::sync_folder(&folder)?;
+        }
         Ok(Tree {
             diff_id: staged.diff_id,
             path,
@@ -105,70 +134,157 @@ impl Store {
         let blob = self
             .blob(&layer.digest, layer.size)?
             .ok_or(StoreError::LayerMissing(layer.diff_id))?;
+        let file = File::open(&blob).map_err(StoreError::io("read", &blob))?;
+        let unpacked = self.unpack(layer.diff_id, file, Durability::Lasting);
+        if unpacked.as_ref().is_err_and(StoreError::is_damage) {
+            self.forget_blob(&layer.digest)?;
+        }
+        unpacked
+    }
+
+    /// Makes the tree of a layer of a blob that may be on its way: nothing else is written, and it is unpacked while it comes. Who
+    /// gives the blob holds it against its own digest: at its end `blob` fails if that is another.
+    pub fn unpack(
+        &self,
+        diff_id: DiffId,
+        blob: impl Read + Send,
+        durability: Durability,
+    ) -> Result<Tree, StoreError> {
         let scratch: Temporary = self.temporary("unpack")?;
         let folder = scratch.folder("tree")?;
-        let owners = match unpack_blob(&blob, &folder, layer) {
-            Ok(owners) => owners,
-            Err(error) => {
-                if error.is_damage() {
-                    self.forget_blob(&layer.digest)?;
-                }
-                return Err(error);
-            }
-        };
+        let owners = unpack_blob(blob, &folder, diff_id)?;
         self.adopt_tree(&StagedTree {
             path: &folder,
-            diff_id: layer.diff_id,
+            diff_id,
             owners: &owners,
+            durability,
         })
     }
 
-    /// Removes a folder whose owners are not known: it is no tree, and would be in the way of the rename. Owners are written
-    /// before their folder is there, so this cannot be a tree that somebody else is just making; the order of the questions matters.
-    fn make_way(&self, diff_id: DiffId) -> Result<(), StoreError> {
-        let (path, facts) = (self.tree_path(&diff_id), self.tree_facts_path(&diff_id));
-        let exists = |path: &Path| path.try_exists().map_err(StoreError::io("read", path));
-        if exists(&path)? && !exists(&facts)? {
-            disk::remove(&path)?;
-        }
-        Ok(())
+    pub(crate) fn lasting_trees(&self) -> PathBuf {
+        self.cache.join("trees/sha256")
     }
 
-    pub(crate) fn tree_path(&self, diff_id: &DiffId) -> PathBuf {
-        self.cache.join("trees/sha256").join(diff_id.hex())
+    /// Where trees of this boot alone are; nowhere, if the machine does not say which boot it is.
+    pub(crate) fn passing_trees(&self) -> Option<PathBuf> {
+        let boot = self.boot.as_ref()?;
+        Some(self.cache.join("trees").join(boot))
     }
 
-    pub(crate) fn tree_facts_path(&self, diff_id: &DiffId) -> PathBuf {
-        self.cache
-            .join("trees/sha256")
-            .join(format!("{}.json", diff_id.hex()))
+    /// Every folder that has trees.
+    pub(crate) fn tree_folders(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(self.lasting_trees()).chain(self.passing_trees())
     }
 }
 
-fn unpack_blob(blob: &Path, folder: &Path, layer: &LayerBlob) -> Result<Owners, StoreError> {
-    let file = File::open(blob).map_err(StoreError::io("read", blob))?;
-    let reader = LayerReader::new(file, oci_image::ExpansionLimits::default())
-        .map_err(StoreError::io("read", blob))?;
-    let mut hashing = HashingReader::new(reader);
-    let root = open_root(folder).map_err(StoreError::io("opened", folder))?;
-    let mut owners = Owners::new(Owner::ROOT);
-    unpack(
-        hashing.by_ref(),
-        root.as_fd(),
-        &mut owners,
-        UnpackOptions::layer_tree(),
-    )
-    .map_err(|source| StoreError::Unpack {
-        diff_id: layer.diff_id,
-        source,
-    })?;
-    let (digest, _) = hashing.finish().map_err(StoreError::io("read", blob))?;
-    let found = DiffId::new(digest);
-    if found != layer.diff_id {
-        return Err(StoreError::WrongContent {
-            expected: layer.diff_id,
-            found,
-        });
+pub(crate) fn facts_path(tree: &Path) -> PathBuf {
+    tree.with_extension("json")
+}
+
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(StoreError::io("read", path))
+}
+
+/// Removes a folder whose owners are not known: it is no tree, and would be in the way of the rename. Owners are written
+/// before their folder is there, so this cannot be a tree that somebody else is just making; the order of the questions matters.
+fn make_way(path: &Path) -> Result<(), StoreError> {
+    if exists(path)? && !exists(&facts_path(path))? {
+        disk::remove(path)?;
     }
-    Ok(owners)
+    Ok(())
+}
+
+/// Three threads: one fetches (and hashes the blob), one decompresses, this one hashes what comes out and writes the files.
+fn unpack_blob(
+    blob: impl Read + Send,
+    folder: &Path,
+    diff_id: DiffId,
+) -> Result<Owners, StoreError> {
+    thread::scope(|scope| {
+        let failed = || {
+            move |error| StoreError::Unpack {
+                diff_id,
+                source: ReadArchiveError::Read(error).into(),
+            }
+        };
+        let blob = ReadAhead::start(scope, blob);
+        let tar = LayerReader::new(blob, ExpansionLimits::default()).map_err(failed())?;
+        let mut hashing = HashingReader::new(ReadAhead::start(scope, tar));
+        let root = open_root(folder).map_err(StoreError::io("opened", folder))?;
+        let mut owners = Owners::new(Owner::ROOT);
+        let options = UnpackOptions::layer_tree();
+        unpack(hashing.by_ref(), root.as_fd(), &mut owners, options)
+            .map_err(|source| StoreError::Unpack { diff_id, source })?;
+        let (digest, _) = hashing.finish().map_err(failed())?;
+        let found = DiffId::new(digest);
+        if found != diff_id {
+            return Err(StoreError::WrongContent {
+                expected: diff_id,
+                found,
+            });
+        }
+        Ok(owners)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_image::layer::{Compression, LayerContents, write_layer};
+    use oci_image::{BlobSource, Layer, TreePath};
+    use std::num::NonZeroUsize;
+
+    fn layer(text: &'static [u8]) -> (Layer, Vec<u8>) {
+        let path: TreePath = "file".parse().unwrap();
+        let contents = LayerContents::new().file(&path, 0o644, Owner::ROOT, text);
+        let mut bytes = Vec::new();
+        let threads = NonZeroUsize::MIN;
+        let blob = write_layer(&contents, &mut bytes, Compression::Gzip { threads }).unwrap();
+        let source = BlobSource::Bytes(bytes.as_slice().into());
+        (Layer::new(blob, source), bytes)
+    }
+
+    #[test]
+    fn unpack_keeps_the_tree_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = Store::open(&data, &folder.path().join("cache")).unwrap();
+        let (layer, _) = layer(b"text");
+        let tree = store.unpack(layer.diff_id, layer.open().unwrap(), Durability::ThisBoot);
+        let tree = tree.unwrap();
+        assert_eq!(std::fs::read(tree.path.join("file")).unwrap(), b"text");
+        assert_eq!(store.tree(&layer.diff_id).unwrap().unwrap().path, tree.path);
+        assert!(disk::names(&store.blobs()).unwrap().is_empty());
+        let tmp = folder.path().join("cache/tmp");
+        assert!(disk::names(&tmp).unwrap().is_empty());
+    }
+
+    /// Cut off, changed, another layer's, and with something behind its end: none of it becomes a tree.
+    #[test]
+    fn unpack_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let store = Store::open(&folder.path().join("data"), &cache).unwrap();
+        let (wanted, bytes) = layer(b"text");
+        let (_, other) = layer(b"another text");
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        let longer = [bytes.as_slice(), b"more"].concat();
+        for blob in [&bytes[..bytes.len() - 20], &changed, &other, &longer] {
+            let damaged = Layer {
+                source: BlobSource::Bytes(blob.into()),
+                ..wanted.clone()
+            };
+            // Whether or not the blob's own digest is looked at.
+            for blob in [
+                Box::new(damaged.open().unwrap()) as Box<dyn Read + Send>,
+                Box::new(blob),
+            ] {
+                let unpacked = store.unpack(wanted.diff_id, blob, Durability::ThisBoot);
+                assert!(unpacked.unwrap_err().is_damage());
+                assert!(store.tree(&wanted.diff_id).unwrap().is_none());
+            }
+        }
+        assert!(disk::names(&cache.join("tmp")).unwrap().is_empty());
+    }
 }

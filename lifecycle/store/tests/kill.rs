@@ -17,7 +17,7 @@ use oci_image::{
 };
 use std::num::NonZeroUsize;
 use store::apps::AppState;
-use store::{FAILPOINTS, NamedImage, StagedTree, Store};
+use store::{Durability, FAILPOINTS, NamedImage, StagedTree, Store};
 use tempfile::TempDir;
 
 const FOLDER: &str = "STORE_TEST_FOLDER";
@@ -64,6 +64,7 @@ fn work(store: &Store, content: Content) {
         path: &staged,
         diff_id: layer.diff_id,
         owners: &owners,
+        durability: Durability::Lasting,
     };
     store.adopt_tree(&tree).unwrap();
     let image = Image::new(ImageConfig::new("linux", "amd64")).with_layer(

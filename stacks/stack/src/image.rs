@@ -9,7 +9,7 @@ use oci_image::{
     BlobDigest, BlobSource, History, Image, ImageConfig, Layer, LayerBlob, Owners, TreePath,
 };
 use serde::{Deserialize, Serialize};
-use store::{NamedImage, StagedTree, Store, StoreError};
+use store::{Durability, NamedImage, StagedTree, Store, StoreError};
 
 use crate::definition::{Definition, ImageDefinition};
 use crate::lock::{Date, ImageKind};
@@ -59,6 +59,7 @@ pub(crate) fn store_image(
         path: root,
         diff_id: blob.diff_id,
         owners,
+        durability: Durability::Lasting,
     })?;
     let image = Image::new(about.config()).with_layer(
         Layer::new(blob, BlobSource::File(path)),

@@ -5,8 +5,8 @@
 use cnb_spec::labels::CacheMetadata;
 use lifecycle::cache_image::{cache_image, cached_metadata};
 use lifecycle::images::ImageError;
-use oci_image::{DiffId, Image, Layer, Platform, Reference};
-use registry::{Push, Registry, RegistryError};
+use oci_image::{DiffId, Image, Layer, Platform};
+use registry::{RegistryError, Uploads};
 
 use super::request::Request;
 use crate::failure::Failure;
@@ -16,11 +16,9 @@ use crate::registries::{self, Registries};
 /// The cache image, as it was when the build began.
 #[derive(Debug)]
 pub(crate) struct CacheImage {
-    registry: Registry,
-    reference: Reference,
     found: Option<Image>,
-    /// Where its layers may be already.
-    mount_from: Vec<Reference>,
+    /// Its layers may be where the app's image goes already.
+    uploads: Uploads,
 }
 
 impl CacheImage {
@@ -50,10 +48,12 @@ impl CacheImage {
             Err(error) => return Err(failed(&error)),
         };
         Ok(Some(Self {
-            registry: registry.clone(),
-            reference: reference.clone(),
             found,
-            mount_from: request.publish.clone(),
+            uploads: Uploads::new(
+                registry.clone(),
+                vec![reference.clone()],
+                request.publish.clone(),
+            ),
         }))
     }
 
@@ -64,8 +64,18 @@ impl CacheImage {
 
     /// The layer with this content. It is fetched when it is read.
     pub(crate) fn layer(&self, diff_id: &DiffId) -> Option<Layer> {
-        let mut layers = self.found.as_ref()?.layers().iter();
+        let mut layers = self.layers().iter();
         layers.find(|layer| layer.diff_id == *diff_id).cloned()
+    }
+
+    /// Every layer.
+    pub(crate) fn layers(&self) -> &[Layer] {
+        self.found.as_ref().map_or(&[], Image::layers)
+    }
+
+    /// Sends a layer that the next state will have.
+    pub(crate) fn send(&self, layer: &Layer) {
+        self.uploads.send(layer);
     }
 
     /// Puts another state in its place.
@@ -79,12 +89,7 @@ impl CacheImage {
             .found
             .as_ref()
             .map(|image| image.documents().manifest.digest);
-        let push = Push {
-            tags: std::slice::from_ref(&self.reference),
-            mount_from: &self.mount_from,
-            previous: before,
-        };
-        let pushed = self.registry.push_image(&image, &push);
+        let pushed = self.uploads.finish(&image, before);
         pushed.map(drop).map_err(ImageError::new)
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct StoreImages<'a> {
     context: &'a Context,
     /// The run image and the previous image.
     given: Vec<Given>,
+    /// Layers of the cache image.
+    shared: Vec<Layer>,
     /// What the new image is called here.
     names: Vec<ImageName>,
     publishing: Option<Publishing>,
@@ -27,12 +29,14 @@ impl<'a> StoreImages<'a> {
     pub(crate) fn new(
         context: &'a Context,
         given: Vec<Given>,
+        shared: &[Layer],
         names: Vec<ImageName>,
         publishing: Option<Publishing>,
     ) -> Self {
         Self {
             context,
             given,
+            shared: shared.to_vec(),
             names,
             publishing,
             committed: Mutex::new(None),
@@ -91,7 +95,10 @@ impl ImageStore for StoreImages<'_> {
     }
 
     fn layer(&self, diff_id: &DiffId) -> Result<Option<Layer>, ImageError> {
-        self.context.stored_layer(diff_id).map_err(ImageError::new)
+        let stored = self.context.stored_layer(diff_id);
+        let stored = stored.map_err(ImageError::new)?;
+        let shared = || self.shared.iter().find(|layer| layer.diff_id == *diff_id);
+        Ok(stored.or_else(|| shared().cloned()))
     }
 
     fn write_layer(&self, contents: &LayerContents<'_>) -> Result<Layer, ImageError> {

@@ -1,7 +1,7 @@
 //! The store as the lifecycle's cache, and what the overlay over its trees says about the layers after a build.
 //!
 //! A cached layer is not unpacked again: its tree becomes a lower folder of `/layers`. Afterwards, a layer of which the upper folder has
-//! nothing is unchanged, and nothing of it was read.
+//! nothing is unchanged, and nothing of it was read. One that is in the cache image alone is fetched, if this build needs it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,9 +18,10 @@ use oci_image::layer::{LayerContents, TreeRules};
 use oci_image::{DiffId, Layer, Owner, Owners, TreePath};
 use store::apps::{AppCache, AppState};
 use store::overlay::{self, Change, LowerFiles};
-use store::{StagedTree, Store};
+use store::{Durability, StagedTree, Store};
 
 use super::cache_image::CacheImage;
+use super::needed;
 use super::seconds;
 use super::workspace::{Overlays, Workspace};
 use crate::commands::Context;
@@ -52,6 +53,8 @@ pub(crate) struct StoreLayers<'a> {
 struct State {
     cache: AppCache,
     restored: BTreeMap<Key, DiffId>,
+    /// Layers of which an empty folder came back: their contents stay in the cache image.
+    left_there: BTreeMap<Key, DiffId>,
     /// What a layer was found to be, once it was looked at.
     seen: BTreeMap<Key, LayerSource>,
     kept: Vec<KeptLayer>,
@@ -76,6 +79,7 @@ impl<'a> StoreLayers<'a> {
         let state = State {
             cache,
             restored: BTreeMap::new(),
+            left_there: BTreeMap::new(),
             seen: BTreeMap::new(),
             kept: Vec::new(),
         };
@@ -149,9 +153,18 @@ impl<'a> StoreLayers<'a> {
             path: &staged,
             diff_id: *diff_id,
             owners: &Owners::new(self.owner),
+            durability: self.durability(),
         };
         self.store.adopt_tree(&tree).map_err(ImageError::new)?;
         Ok(())
+    }
+
+    /// What goes into the cache image can be had again from there.
+    fn durability(&self) -> Durability {
+        match self.cache_image {
+            Some(_) => Durability::ThisBoot,
+            None => Durability::Lasting,
+        }
     }
 
     fn look(&self, key: &Key, restored: Option<&DiffId>) -> io::Result<LayerSource> {
@@ -187,6 +200,26 @@ impl<'a> StoreLayers<'a> {
         })
     }
 
+    /// An empty folder stood in for the layer: where it still does, the layer is what it was.
+    fn look_at_stand_in(&self, key: &Key, diff_id: &DiffId) -> io::Result<LayerSource> {
+        let path = self.layer_folder(key);
+        if !path.try_exists()? {
+            return Ok(LayerSource::Absent);
+        }
+        Ok(match path.read_dir()?.next() {
+            Some(_) => LayerSource::Changed(path),
+            None => LayerSource::Unchanged {
+                diff_id: *diff_id,
+                path,
+            },
+        })
+    }
+
+    fn layer_folder(&self, (buildpack, layer): &Key) -> PathBuf {
+        let buildpack = self.workspace.layers().join(buildpack.escaped());
+        buildpack.join(layer.as_str())
+    }
+
     /// A buildpack that removes its whole folder leaves its mark there, above the layer.
     fn change(&self, (buildpack, _): &Key, lower: &Path, upper: &Path) -> io::Result<Change> {
         let lower_folder = lower.parent().unwrap_or(lower);
@@ -198,6 +231,17 @@ impl<'a> StoreLayers<'a> {
             Change::Removed | Change::Replaced => Ok(Change::Removed),
             Change::Unchanged | Change::Modified => overlay::change(lower, upper),
         }
+    }
+
+    /// Whether this build may look into a layer that is not here.
+    fn needs(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<bool, ImageError> {
+        let Some((buildpack, name)) = layer.layer else {
+            return Ok(true);
+        };
+        let cached = self.metadata()?;
+        let metadata = cached.of_buildpack(buildpack.as_str());
+        let metadata = metadata.and_then(|layers| layers.layers.get(name.as_str()));
+        Ok(metadata.is_none_or(|metadata| needed::is_needed(metadata, layers_dir)))
     }
 
     fn shared_layer(&self, diff_id: &DiffId) -> Option<Layer> {
@@ -282,7 +326,10 @@ impl LayersView for StoreLayers<'_> {
         if let Some(source) = state.seen.get(&key) {
             return Ok(source.clone());
         }
-        let source = self.look(&key, state.restored.get(&key))?;
+        let source = match state.left_there.get(&key) {
+            Some(diff_id) => self.look_at_stand_in(&key, diff_id)?,
+            None => self.look(&key, state.restored.get(&key))?,
+        };
         state.seen.insert(key, source.clone());
         Ok(source)
     }
@@ -311,16 +358,55 @@ impl LayerCache for StoreLayers<'_> {
         Ok(here.is_some() || self.shared_layer(diff_id).is_some())
     }
 
-    fn restore(&self, layer: &CachedLayer<'_>, _layers_dir: &Path) -> Result<(), ImageError> {
-        if let Some((buildpack, name)) = layer.layer {
-            if let Some(shared) = self.shared_layer(&layer.diff_id) {
-                self.context.tree(&shared).map_err(ImageError::new)?;
+    fn restore(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError> {
+        let Some((buildpack, name)) = layer.layer else {
+            return Ok(());
+        };
+        let key = (buildpack.clone(), name.clone());
+        let diff_id = layer.diff_id;
+        if self
+            .store
+            .tree(&diff_id)
+            .map_err(ImageError::new)?
+            .is_none()
+        {
+            let shared = self.shared_layer(&diff_id);
+            let shared =
+                shared.ok_or_else(|| ImageError::new("its contents are not on this machine"))?;
+            if !self.needs(layer, layers_dir)? {
+                std::fs::create_dir_all(self.layer_folder(&key)).map_err(ImageError::new)?;
+                let output = &self.context.output;
+                output.info(&format!(
+                    "\"{buildpack}:{name}\" stays in the cache image: this build does not need it"
+                ));
+                self.state().left_there.insert(key, diff_id);
+                return Ok(());
             }
-            self.state()
-                .restored
-                .insert((buildpack.clone(), name.clone()), layer.diff_id);
+            self.context.tree(&shared).map_err(ImageError::new)?;
         }
+        self.state().restored.insert(key, diff_id);
         Ok(())
+    }
+
+    fn measure(
+        &self,
+        layer: Option<(&BuildpackId, &LayerName)>,
+        contents: &LayerContents<'_>,
+    ) -> Result<DiffId, ImageError> {
+        let key = layer.map(|(buildpack, name)| (buildpack.clone(), name.clone()));
+        let seen = key.and_then(|key| self.state().seen.get(&key).cloned());
+        match (&self.cache_image, seen) {
+            (Some(cache_image), Some(LayerSource::Changed(_))) => {
+                let layer = self.context.store_layer(contents);
+                let layer = layer.map_err(ImageError::new)?;
+                cache_image.send(&layer);
+                Ok(layer.diff_id)
+            }
+            _ => {
+                let measured = oci_image::layer::diff_id(contents);
+                Ok(measured.map_err(ImageError::new)?.0)
+            }
+        }
     }
 
     fn keep(

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::{BuildpackLayers, CacheMetadata, LayerSha};
 use oci_image::DiffId;
-use oci_image::layer::diff_id;
 
 use super::folders::layers_folder;
 use super::label::layer_metadata;
@@ -42,7 +41,7 @@ struct Keeper<'a> {
     before: CacheMetadata,
 }
 
-/// Keeps the layers and commits the cache.
+/// Keeps the layers and gives what the cache is to be, for [`commit`]. Nothing of the old state is lost until then.
 pub(super) fn keep_layers(
     inputs: &ExportInputs,
     buildpacks: &[BuiltBuildpack],
@@ -50,20 +49,24 @@ pub(super) fn keep_layers(
     cache: &dyn LayerCache,
     view: &dyn LayersView,
     output: &Output,
-) {
-    let keep = || -> Result<(), ImageError> {
-        let before = cache.metadata()?;
-        let keeper = Keeper {
-            inputs,
-            exported,
-            cache,
-            view,
-            before,
-        };
-        let metadata = keeper.keep_all(buildpacks, output)?;
-        cache.commit(&metadata)
+) -> Result<CacheMetadata, ImageError> {
+    let keeper = Keeper {
+        inputs,
+        exported,
+        cache,
+        view,
+        before: cache.metadata()?,
     };
-    if let Err(error) = keep() {
+    keeper.keep_all(buildpacks, output)
+}
+
+/// Commits the cache.
+pub(super) fn commit(
+    kept: Result<CacheMetadata, ImageError>,
+    cache: &dyn LayerCache,
+    output: &Output,
+) {
+    if let Err(error) = kept.and_then(|metadata| cache.commit(&metadata)) {
         output.warn(format_args!("Failed to export cache: {error}"));
     }
 }
@@ -151,7 +154,7 @@ impl Keeper<'_> {
         let contents = || layers_folder(self.inputs, disk, below).map_err(ImageError::new);
         let diff_id = match known {
             Some(known) => known,
-            None => diff_id(&contents()?).map_err(ImageError::new)?.0,
+            None => self.cache.measure(owner, &contents()?)?,
         };
         let layer = CachedLayer {
             layer: owner,

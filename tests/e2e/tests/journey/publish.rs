@@ -67,7 +67,7 @@ fn publish_rebuild_and_another_machine() {
     );
     let requests = registry.requests() - before;
     assert!(
-        requests <= 90,
+        requests <= 55,
         "{requests} requests for an image and its cache"
     );
     assert!(sent(&metadata(&folder)).contains(&"longshore/deps:environment".to_owned()));
@@ -97,6 +97,72 @@ fn publish_rebuild_and_another_machine() {
     ]);
 
     others_get_the_same(&registry, &tag, &digest);
+}
+
+/// Wheels are for installing: a machine that has none fetches them when something is to be installed, and not before.
+#[test]
+fn wheels_are_fetched_when_they_are_needed() {
+    let registry = TestRegistry::start();
+    let name = |tag: &str| format!("{}/team/app:{tag}", registry.host());
+    let (tag, cache) = (name("v1"), name("cache"));
+    let words = ["--publish", &tag, "--cache-image", &cache];
+    let app = App::copy_of("flask-plain");
+    let first = Longshore::copied().build(app.path(), &words);
+    let wheels = cached_blob(&registry, "longshore/deps", "wheels");
+    let fetched = || {
+        let log = registry.log();
+        log.iter()
+            .any(|asked| asked.method == "GET" && asked.target.ends_with(&wheels))
+    };
+
+    let elsewhere = Longshore::copied();
+    let again = elsewhere.build(app.path(), &words);
+    assert_eq!(again.digest(), first.digest());
+    again.assert_says(&[
+        "\"longshore/deps:wheels\" stays in the cache image",
+        "Reusing cache layer 'longshore/deps:wheels'",
+    ]);
+    assert!(!fetched());
+    let kept = cached_blob(&registry, "longshore/deps", "wheels");
+    assert_eq!(kept, wheels, "the cache has lost its wheels");
+
+    // That machine without the cache image: there are no wheels, and none are needed.
+    let alone = elsewhere.build(app.path(), &words[..2]);
+    assert_eq!(alone.digest(), first.digest());
+
+    app.append("requirements.txt", "\n# A remark.\n");
+    let changed = Longshore::copied().build(app.path(), &words);
+    changed.assert_says(&["Wheel cache: reused from the last build"]);
+    assert!(fetched());
+
+    // A cache image that has lost some of its layers: what is missing is made again.
+    registry.remove_blob(
+        "team/app",
+        &cached_blob(&registry, "longshore/deps", "wheels"),
+    );
+    app.append("requirements.txt", "# Another.\n");
+    let without = Longshore::copied().build(app.path(), &words);
+    without.assert_says(&["Skipping restore for layer longshore/deps:wheels"]);
+}
+
+/// The digest of the blob that a cache image has for a layer.
+fn cached_blob(registry: &TestRegistry, buildpack: &str, layer: &str) -> String {
+    let parsed = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).unwrap();
+    let digest = registry.tag("team/app", "cache").unwrap();
+    let manifest = parsed(registry.manifest("team/app", &digest).unwrap());
+    let config = manifest["config"]["digest"].as_str().unwrap();
+    let config = parsed(registry.blob("team/app", config).unwrap());
+    let label = &config["config"]["Labels"]["io.buildpacks.lifecycle.cache.metadata"];
+    let metadata = parsed(label.as_str().unwrap().into());
+    let buildpacks = metadata["buildpacks"].as_array().unwrap();
+    let found = buildpacks.iter().find(|found| found["key"] == buildpack);
+    let diff_id = &found.unwrap()["layers"][layer]["sha"];
+    let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
+    let place = diff_ids.iter().position(|found| found == diff_id).unwrap();
+    manifest["layers"][place]["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// What skopeo, Podman and Docker pull is what was built.
