@@ -104,7 +104,7 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
         .map_err(|error| errors::store(&error))?;
     let place = Place::find(&scratch, &request, context)?;
     let inside = place.inside();
-    let builder = builder::find(&request, &registries, context)?;
+    let builder = builder::find(&request, &place, &registries, context)?;
     let bases = base_images::find(&request, &place, builder.as_ref(), &registries, context)?;
     let given: Vec<&Given> = previous.iter().chain([&bases.run]).collect();
     let publishing = Publishing::new(&request, &registries, &given)?;

@@ -5,6 +5,7 @@
 //! /cnb/lifecycle/lifecycle   the program that is all phases
 //! /cnb/lifecycle/analyzer …  symlinks to it
 //! /cnb/lifecycle/launcher
+//! /cnb/lifecycle.toml        its version and APIs
 //! ```
 //!
 //! An image's **last** layer holds all of it, since platforms copy that layer (kpack's ClusterLifecycle, pack's `[lifecycle] uri = "docker://…"`). The archive
@@ -141,7 +142,16 @@ fn stored(
     contents: LayerContents<'_>,
     context: &Context,
 ) -> Result<Lifecycle, Failure> {
-    let contents = contents.symlink(&path(OLD_FOLDER), "/cnb/lifecycle", ROOT);
+    // pack takes lifecycle.toml from the layer of a lifecycle image, as from an archive's root.
+    let descriptor = descriptor_of(&info);
+    let contents = contents
+        .file(
+            &path("cnb/lifecycle.toml"),
+            0o644,
+            ROOT,
+            descriptor.as_bytes(),
+        )
+        .symlink(&path(OLD_FOLDER), "/cnb/lifecycle", ROOT);
     let layer = context
         .store_layer(&contents)
         .map_err(|error| errors::layer("the lifecycle could not become a layer", &error))?;
@@ -276,8 +286,7 @@ fn write_archive(path: &Path, program: &Path) -> io::Result<()> {
         .permissions(readable)
         .tempfile_in(folder)?;
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
-    let descriptor = LifecycleToml::from(LifecycleInfo::ours(phases::VERSION));
-    let descriptor = toml::to_string(&descriptor).map_err(io::Error::other)?;
+    let descriptor = descriptor_of(&LifecycleInfo::ours(phases::VERSION));
     archive.append_data(
         &mut header(EntryType::Regular, 0o644, descriptor.len() as u64),
         "lifecycle.toml",
@@ -309,6 +318,11 @@ fn write_archive(path: &Path, program: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The text of `lifecycle.toml`.
+fn descriptor_of(info: &LifecycleInfo) -> String {
+    toml::to_string(&LifecycleToml::from(info.clone())).expect("versions are TOML")
 }
 
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {

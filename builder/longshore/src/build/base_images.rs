@@ -51,7 +51,7 @@ pub(crate) fn find(
     let build = open("--build-image", request.bases.build_image.as_ref())?;
     let run = open("--run-image", request.bases.run_image.as_ref())?;
     if let InSandboxOrHere::Here(_) = place {
-        if build.is_some() || builder.is_some() {
+        if build.is_some() {
             return Err(build_image_in_place());
         }
         let run = match run {
@@ -201,8 +201,8 @@ fn made_here(name: &str, context: &Context) -> Result<Given, Failure> {
     open_here(name, context)?.ok_or_else(|| not_there("the run image", name))
 }
 
-fn build_image_in_place() -> Failure {
-    let body = "No sandbox can be made here, so the build runs in this container itself, whatever --build-image or --builder names.\n\
+pub(crate) fn build_image_in_place() -> Failure {
+    let body = "No sandbox can be made here, so the build runs in this container itself, whatever --build-image, --builder or --buildpack name.\n\
                 Leave them out, or start the container with the flags that allow the sandbox (README, \"In a container\").";
     Failure::new(Exit::Usage, "The container is the build image", body)
 }

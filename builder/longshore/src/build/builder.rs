@@ -20,6 +20,7 @@ use oci_image::{Image, Owner};
 use serde::de::DeserializeOwned;
 
 use super::base_images;
+use super::in_place::Place;
 use super::request::Request;
 use crate::builder_image::{build_user, order_toml};
 use crate::commands::Context;
@@ -62,9 +63,14 @@ struct Base {
 /// The builder that the command line asks for; `None` where what this program carries is enough.
 pub(crate) fn find(
     request: &Request,
+    place: &Place,
     registries: &Registries<'_>,
     context: &Context,
 ) -> Result<Option<Builder>, Failure> {
+    let wanted = request.builder.is_some() || !request.buildpacks.is_empty();
+    if wanted && matches!(place, Place::Here(_)) {
+        return Err(base_images::build_image_in_place());
+    }
     let base = match (&request.builder, request.buildpacks.is_empty()) {
         (Some(name), _) => named(name, registries, context)?,
         (None, false) => ours(request, registries, context)?,

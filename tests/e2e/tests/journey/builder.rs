@@ -8,6 +8,7 @@ use e2e::engine::Engine;
 use e2e::image::Image;
 use e2e::pack::Pack;
 use e2e::program::Longshore;
+use e2e::registry::{Kind, Registry};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -413,22 +414,32 @@ fn pack_makes_builders_of_our_buildpackage_and_lifecycle() {
     let shown = pack.run(&["buildpack", "inspect", &python_app]);
     assert!(shown.contains("longshore/python-app@0.1.0"), "{shown}");
 
-    let definition = format!(
-        "[[buildpacks]]\nuri = \"{python_app}\"\n[[order]]\ngroup = [{{id = \"longshore/python-app\", version = \"0.1.0\"}}]\n\
-         [build]\nimage = \"e2e/base:1\"\n[[run.images]]\nimage = \"e2e/base:1\"\n[lifecycle]\nuri = \"{archive}\"\n"
-    );
-    std::fs::write(workshop.path("pack.toml"), definition).unwrap();
-    let file = workshop.text("pack.toml");
-    let words = [
-        "builder",
-        "create",
-        "e2e/by-pack:1",
-        "--config",
-        &file,
-        "--pull-policy",
-        "never",
-    ];
-    pack.run(&words);
+    let create = |lifecycle: &str| {
+        let definition = format!(
+            "[[buildpacks]]\nuri = \"{python_app}\"\n[[order]]\ngroup = [{{id = \"longshore/python-app\", version = \"0.1.0\"}}]\n\
+             [build]\nimage = \"e2e/base:1\"\n[[run.images]]\nimage = \"e2e/base:1\"\n[lifecycle]\nuri = \"{lifecycle}\"\n"
+        );
+        std::fs::write(workshop.path("pack.toml"), definition).unwrap();
+        let file = workshop.text("pack.toml");
+        let words = [
+            "builder",
+            "create",
+            "e2e/by-pack:1",
+            "--config",
+            &file,
+            "--pull-policy",
+            "never",
+        ];
+        pack.run(&words);
+    };
+    // From an image, it takes the last layer and nothing else.
+    if let Some(registry) = Registry::start(Kind::Open) {
+        let image = format!("{}/lifecycle:1", registry.host());
+        let words = ["lifecycle", "package", "--publish", &image];
+        longshore.run(&words).assert_code(0);
+        create(&format!("docker://{image}"));
+    }
+    create(&archive);
     let said = engine.run("e2e/by-pack:1", "/cnb/lifecycle/lifecycle", &["-version"]);
     assert!(said.starts_with("0.21.17+longshore."), "{said}");
     let shown = longshore.run(&["inspect", "docker-daemon:e2e/by-pack:1"]);
