@@ -101,6 +101,19 @@ impl Engine {
         daemon.expect("only Docker has a daemon").host()
     }
 
+    /// Its command with all options, for scripts.
+    pub fn words(&self) -> &[String] {
+        &self.base
+    }
+
+    /// What the engine says of an image, by a template.
+    pub fn inspect(&self, image: &str, template: &str) -> String {
+        let words = ["image", "inspect", "--format", template, image];
+        let said = self.command(&words).output().expect("the engine starts");
+        assert!(said.status.success(), "no image {image}: {said:?}");
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
+    }
+
     /// Pulls an image from a registry on loopback, over plain HTTP.
     pub fn pull(&self, image: &str) {
         let mut words = vec!["pull"];

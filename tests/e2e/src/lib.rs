@@ -9,6 +9,7 @@ pub mod engine;
 pub mod home;
 pub mod image;
 pub mod index;
+pub mod machine;
 pub mod mirror;
 pub mod pack;
 pub mod page;

@@ -6,6 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::engine::Engine;
+use crate::running::Running;
 use crate::skip;
 
 /// `build.sh` says so where there is no Go.
@@ -41,15 +42,24 @@ impl Pack {
         })
     }
 
-    /// Runs it; anything but success fails the test. Gives all that it said.
-    pub fn run(&self, words: &[&str]) -> String {
-        let said = Command::new(self.reference.join("pack"))
+    /// Starts it.
+    pub fn start(&self, words: &[&str]) -> Running {
+        Running::start(self.command(words))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.reference.join("pack"));
+        command
             .args(words)
             .env("PACK_HOME", self.home.path())
             .env("PACK_VOLUME_KEY", "test")
-            .env("DOCKER_HOST", &self.host)
-            .output();
-        let said = said.expect("pack starts");
+            .env("DOCKER_HOST", &self.host);
+        command
+    }
+
+    /// Runs it; anything but success fails the test. Gives all that it said.
+    pub fn run(&self, words: &[&str]) -> String {
+        let said = self.command(words).output().expect("pack starts");
         let all = [said.stdout, said.stderr].concat();
         let all = String::from_utf8_lossy(&all).into_owned();
         assert!(said.status.success(), "pack {words:?}: {all}");

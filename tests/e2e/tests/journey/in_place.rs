@@ -8,6 +8,7 @@ use std::process::Command;
 use e2e::app::{App, example};
 use e2e::engine::Engine;
 use e2e::image::Image;
+use e2e::machine;
 use e2e::program::{Longshore, Said, executable};
 use e2e::skip;
 use tempfile::TempDir;
@@ -357,23 +358,7 @@ impl<'a> Container<'a> {
             (self.folder.path().join("home"), "/home/e2e".to_owned()),
             (self.folder.path().join("out"), "/out".to_owned()),
         ];
-        // The machine's Debian mirror, wheels and certificates.
-        let certificates = std::env::var_os("SSL_CERT_FILE").map_or_else(
-            || PathBuf::from("/etc/ssl/certs/ca-certificates.crt"),
-            PathBuf::from,
-        );
-        let wheels = std::env::var_os("PIP_FIND_LINKS").map(PathBuf::from);
-        for (path, target) in [
-            (PathBuf::from("/etc/apt"), "/etc/apt:ro".to_owned()),
-            (certificates, format!("{CERTIFICATES}:ro")),
-        ]
-        .into_iter()
-        .chain(wheels.map(|path| (path.clone(), format!("{}:ro", path.display()))))
-        {
-            if path.is_absolute() && path.try_exists().unwrap_or(false) {
-                mounts.push((path, target));
-            }
-        }
+        mounts.extend(machine::mounts());
         mounts
     }
 
@@ -385,8 +370,6 @@ impl<'a> Container<'a> {
     }
 }
 
-const CERTIFICATES: &str = "/certificates.pem";
-
 fn stacks() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
     folder.canonicalize().unwrap()
@@ -394,21 +377,9 @@ fn stacks() -> PathBuf {
 
 /// The home, and what this machine says about proxies and package indexes.
 pub(super) fn settings() -> Vec<String> {
-    let of_this_machine = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| {
-            let index = name.starts_with("PIP_") || name.starts_with("UV_");
-            let elsewhere = name.ends_with("_CERT") || name == "PIP_CONFIG_FILE";
-            index && !elsewhere
-                || name.to_ascii_lowercase().ends_with("_proxy")
-                || name.starts_with("LONGSHORE_DEBIAN_")
-        });
-    [
-        "XDG_DATA_HOME=/home/e2e/data".to_owned(),
-        "XDG_CACHE_HOME=/home/e2e/cache".to_owned(),
-        format!("SSL_CERT_FILE={CERTIFICATES}"),
-    ]
-    .into_iter()
-    .chain(of_this_machine)
-    .collect()
+    let home = [("XDG_DATA_HOME", "data"), ("XDG_CACHE_HOME", "cache")];
+    let home = home.map(|(name, folder)| format!("{name}=/home/e2e/{folder}"));
+    let all = machine::settings().into_iter();
+    let all = all.map(|(name, value)| format!("{name}={value}"));
+    home.into_iter().chain(all).collect()
 }
