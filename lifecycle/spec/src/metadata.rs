@@ -182,7 +182,7 @@ impl GoToml {
         }
         self.value("buildpack-id", &quoted(buildpack_id.as_str()));
         self.string("working-dir", working_dir.as_deref().unwrap_or_default());
-        if !exec_env.is_every() {
+        if !exec_env.is_unsaid() {
             self.value("exec-env", &list(exec_env.names()));
         }
     }
