@@ -50,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The tests use the program as people do, and look at its images with their own eyes.
     ("test-registry", &[]),
     ("e2e", &["test-skip"]),
+    ("differential", &["test-skip"]),
     ("test-skip", &[]),
     ("xtask", &[]),
 ];
