@@ -13,6 +13,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("podman", "podman"),
+    ("catatonit", "catatonit"),
     ("runc", "runc"),
     ("bwrap", "bubblewrap"),
     ("go", "golang-go"),

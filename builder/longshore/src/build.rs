@@ -1,11 +1,11 @@
 //! `longshore build`: one build without a daemon, from the app folder to a named image (ARCHITECTURE.md, "One build").
 
 mod app_layer;
-mod base_images;
+pub(crate) mod base_images;
 mod cache_image;
 mod in_place;
 mod metadata_file;
-mod outputs;
+pub(crate) mod outputs;
 pub(crate) mod phases;
 mod publishing;
 mod request;
@@ -116,7 +116,7 @@ pub(crate) fn build(arguments: &BuildArgs, context: &Context) -> Result<Built, F
     let images = StoreImages::new(context, given, request.names.clone(), publishing);
     let layers = StoreLayers::new(context, &workspace, &request.app, cache, cache_image);
     let exported = run_phases(&request, &bases, &workspace, &images, &layers, context)?;
-    let built = built(&request, &images, &exported)?;
+    let built = built(&request, &images)?;
     let report = metadata_file::Report {
         request: &request,
         bases: &bases,
@@ -152,16 +152,12 @@ fn previous_image(
     base_images::open("--previous-image", &name, registries, context)
 }
 
-fn built(
-    request: &Request,
-    images: &StoreImages<'_>,
-    exported: &Exported,
-) -> Result<Built, Failure> {
-    let manifest = exported.image.manifest;
+fn built(request: &Request, images: &StoreImages<'_>) -> Result<Built, Failure> {
     let image = images.take_committed().ok_or_else(|| {
         let body = "the exporter gave no image. Please report this.";
         Failure::new(Exit::Other, "The exporter failed", body)
     })?;
+    let manifest = image.documents().manifest.digest;
     let publishing = images.publishing();
     Ok(Built {
         name: request.name.clone(),

@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Start a process of an image, or of an app folder, which is built first
     Run(RunArgs),
+    /// Put an image on a newer run image, without building it again
+    Rebase(RebaseArgs),
     /// Make base images from Debian packages
     #[command(subcommand)]
     Stack(StackCommand),
@@ -197,6 +199,37 @@ pub(crate) struct RunArgs {
     /// A command to start instead of a process type
     #[arg(last = true, value_name = "CMD", conflicts_with = "process")]
     pub(crate) command: Vec<String>,
+}
+
+/// `longshore rebase`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore rebase registry.example/shop:v3
+  longshore rebase registry.example/shop:v3 --run-image registry.example/base/run:13.2 --publish registry.example/shop:v3.1
+  longshore rebase docker-daemon:shop")]
+pub(crate) struct RebaseArgs {
+    /// The image: a name in a registry or here, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// The new run image (default: what now stands under the name that the image remembers, or under a mirror of it)
+    #[arg(long, value_name = "REF|oci:DIR|…")]
+    pub(crate) run_image: Option<String>,
+    /// Push the result to a registry under this name (repeatable; default: it takes the place of IMAGE, wherever that is)
+    #[arg(long, value_name = "REF")]
+    pub(crate) publish: Vec<String>,
+    /// A name of the result here (repeatable)
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub(crate) tag: Vec<String>,
+    /// Write the result to oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME (repeatable)
+    #[arg(long, value_name = "KIND:PATH")]
+    pub(crate) output: Vec<String>,
+    /// Only warn where the run image is not one that the image names, or is for another target
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// A registry (host or host:port) that may be spoken to without TLS (repeatable); loopback addresses always may
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use clap::Parser as _;
 use fetch::trust::Roots;
 use oci_image::layer::{Compression, LayerContents, write_layer};
-use oci_image::{BlobSource, DiffId, Image, Layer, LayerBlob};
+use oci_image::{BlobSource, DiffId, Image, ImageName, Layer, LayerBlob};
 use sandbox::{Allowed, Helper};
-use store::{Store, Temporary};
+use store::{NamedImage, Store, Temporary};
 
 use crate::build::workspace::Overlays;
 use crate::ci_log::Sections;
@@ -21,7 +21,7 @@ use crate::errors;
 use crate::failure::{Exit, Failure, chain};
 use crate::host::{Environment, Folders, Network};
 use crate::output::{Audience, Level, Output};
-use crate::{build, cache, inspect, run, stack_images};
+use crate::{build, cache, inspect, rebase, run, stack_images};
 
 /// What every command needs: where things are, what is trusted, how to speak.
 #[derive(Debug)]
@@ -85,6 +85,27 @@ impl Context {
             .note_layer(&blob)
             .map_err(std::io::Error::other)?;
         Ok(Layer::new(blob, BlobSource::File(path)))
+    }
+
+    /// Gives an image its names here. Layers that are elsewhere are fetched: a name must not lead to half an image.
+    pub(crate) fn keep_image(&self, image: &Image, names: &[ImageName]) -> std::io::Result<()> {
+        for layer in image.layers() {
+            let here = self.store.blob(&layer.digest, layer.size);
+            let here = here.map_err(std::io::Error::other)?;
+            if here.is_none() {
+                self.take_in(layer)?;
+            }
+        }
+        let documents = image.documents();
+        let write = |bytes: &[u8]| self.store.write_blob(bytes).map_err(std::io::Error::other);
+        write(&documents.config.bytes)?;
+        let manifest = write(&documents.manifest.bytes)?;
+        for name in names {
+            let name = name.to_string();
+            let named = self.store.name_image(&NamedImage { name, manifest });
+            named.map_err(std::io::Error::other)?;
+        }
+        Ok(())
     }
 
     /// Copies a layer of an image outside the store into it.
@@ -175,11 +196,31 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
             stack_images::create(arguments, context)?;
         }
         Command::Stack(StackCommand::Lock(arguments)) => stack_images::lock(arguments, context)?,
+        Command::Rebase(arguments) => rebase::rebase(arguments, context)?,
         Command::Inspect(arguments) => inspect::inspect(arguments, context)?,
         Command::Cache(CacheCommand::List) => cache::list(context)?,
         Command::Cache(CacheCommand::Prune(arguments)) => cache::prune(arguments, context)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tests let the program die at one of these moments.
+fn arm_failpoint(env: &Environment, output: &Output) {
+    let moments = [
+        &store::FAILPOINTS[..],
+        &registry::FAILPOINTS,
+        &daemon::FAILPOINTS,
+    ]
+    .concat();
+    if let Some(moment) = env.text("LONGSHORE_FAILPOINT")
+        && !failpoint::arm(&moment, moments.iter().copied())
+    {
+        let text = format!(
+            "LONGSHORE_FAILPOINT names {moment:?}; there are: {}",
+            moments.join(", ")
+        );
+        output.warning(&text);
+    }
 }
 
 fn context(cli: &Cli, env: &Environment, output: Output) -> Result<Context, Failure> {
@@ -195,14 +236,7 @@ fn context(cli: &Cli, env: &Environment, output: Output) -> Result<Context, Fail
     for notice in notices {
         output.warning(&notice);
     }
-    if let Some(name) = env.text("LONGSHORE_FAILPOINT")
-        && !store::arm_failpoint(&name)
-    {
-        output.warning(&format!(
-            "LONGSHORE_FAILPOINT names {name:?}; there are: {}",
-            store::FAILPOINTS.join(", ")
-        ));
-    }
+    arm_failpoint(env, &output);
     let store =
         Store::open(&folders.data, &folders.cache).map_err(|error| errors::store(&error))?;
     let unpacked = embedded::unpack(&store, &folders.cache).map_err(|error| {

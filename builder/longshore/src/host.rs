@@ -185,20 +185,9 @@ impl Network {
         }
     }
 
-    /// The proxies as our own downloads take them; upper-case names win, as in curl for HTTPS.
+    /// The proxies as our own downloads take them.
     pub(crate) fn fetch_proxies(&self) -> fetch::Proxies {
-        let of = |upper: &str, lower: &str| {
-            self.proxies
-                .get(upper)
-                .or_else(|| self.proxies.get(lower))
-                .cloned()
-        };
-        fetch::Proxies {
-            http: of("HTTP_PROXY", "http_proxy"),
-            https: of("HTTPS_PROXY", "https_proxy"),
-            all: of("ALL_PROXY", "all_proxy"),
-            no_proxy: of("NO_PROXY", "no_proxy"),
-        }
+        fetch::Proxies::of_variables(|name| self.proxies.get(name).cloned())
     }
 
     /// The variables with which pip, uv, git and our own downloads in a build trust and reach what the host does.

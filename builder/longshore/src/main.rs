@@ -18,6 +18,7 @@ mod host;
 mod inspect;
 mod output;
 mod ports;
+mod rebase;
 mod registries;
 mod run;
 mod stack_images;

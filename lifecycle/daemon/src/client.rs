@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use fetch::{FetchError, Proxies};
+use fetch::{Budget, FetchError, Proxies};
 use tokio::runtime::Runtime;
 
-use crate::{budget::Budget, engine::Engine, error::DaemonError, host::Host, request::Http};
+use crate::{engine::Engine, error::DaemonError, host::Host, request::Http};
 
 /// What a client of a daemon needs to know. The caller reads the environment; this crate does not.
 #[derive(Debug, Clone)]

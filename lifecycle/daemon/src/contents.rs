@@ -18,9 +18,8 @@ use zstd::stream::read::Decoder;
 pub(crate) fn unpacked(layer: &Layer, known: &[LayerBlob]) -> io::Result<Layer> {
     let noted = known.iter().find(|blob| blob.diff_id == layer.diff_id);
     let size = match (layer.format, noted, &layer.source) {
-        (LayerFormat::Tar, ..) | (LayerFormat::Gzip, None, BlobSource::Remote(_)) => {
-            return Ok(layer.clone());
-        }
+        (LayerFormat::Tar, ..) => return layer.clone().measured(),
+        (LayerFormat::Gzip, None, BlobSource::Remote(_)) => return Ok(layer.clone()),
         (_, Some(blob), _) => blob.uncompressed_size,
         (_, None, _) => io::copy(&mut tar_of(layer)?, &mut io::sink())?,
     };

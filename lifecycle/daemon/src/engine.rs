@@ -2,11 +2,11 @@
 
 use std::{fmt, str::FromStr, sync::PoisonError};
 
+use fetch::Budget;
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::{
-    budget::Budget,
     client::Daemon,
     error::DaemonError,
     request::{Call, Reply},

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{
     BlobSource, Image, Layer, OpenBlob, Platform, ReadImageError, RemoteBlob, read_archive,
 };
@@ -16,12 +16,11 @@ use reqwest::Method;
 use tempfile::NamedTempFile;
 
 use crate::{
-    budget::Budget,
     client::Daemon,
     contents::tar_of,
     error::DaemonError,
     inspect::Inspected,
-    request::{Call, Failure},
+    request::{Call, Failure, out_of_time},
 };
 
 /// An image's export, whether it has been fetched yet or not.
@@ -161,7 +160,7 @@ impl Daemon {
             let failure = match attempt {
                 Ok(Ok(file)) => return Ok(file),
                 Ok(Err(failure)) => failure,
-                Err(_) => Failure::Final(budget.exceeded_by(&call.asked)),
+                Err(_) => Failure::Final(out_of_time(&call.asked, budget)),
             };
             self.http()
                 .pause(&mut tries, failure, &call.asked, budget)

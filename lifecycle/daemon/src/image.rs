@@ -9,6 +9,7 @@ use oci_image::{BlobDigest, Digest, Image, ImageConfig, Layer, LayerBlob, LayerF
 
 use crate::{
     client::Daemon,
+    engine::Store,
     error::DaemonError,
     export::{Export, Form},
     inspect::Inspected,
@@ -59,6 +60,38 @@ impl Daemon {
             .map(|(place, layer)| (layer.digest, place))
             .collect();
         let image = image.with_sources(|layer| export.source(places[&layer.digest], forms));
+        Ok(Some(DaemonImage {
+            id: found.id,
+            reference: name.to_owned(),
+            image,
+        }))
+    }
+}
+
+impl Daemon {
+    /// The image of this name or id as the daemon describes it, without an export where that can be done without: its configuration has what
+    /// the API tells, and no history. Layers have no size ([`Layer::measured`]); the first that is read is exported with all others.
+    pub fn described(&self, name: &str) -> Result<Option<DaemonImage>, DaemonError> {
+        let store = self.block_on(self.store(&self.budget()))?;
+        if store == Store::Containerd {
+            // Its manifest is needed, and only an export has it.
+            return self.image(name, &Known::default());
+        }
+        let Some(found) = self.inspect(name)? else {
+            return Ok(None);
+        };
+        let export = Export::new(self, &found);
+        let diff_ids = found.config.rootfs.diff_ids.iter().enumerate();
+        let layers = diff_ids.map(|(place, diff_id)| Layer {
+            diff_id: *diff_id,
+            digest: BlobDigest::new(diff_id.digest()),
+            size: 0,
+            format: LayerFormat::Tar,
+            source: export.source(place, Form::Tar),
+        });
+        let layers = layers.collect();
+        let image = Image::from_parts(found.config.clone(), layers, BTreeMap::new())
+            .expect("there is a layer for each of the configuration's");
         Ok(Some(DaemonImage {
             id: found.id,
             reference: name.to_owned(),

@@ -1,12 +1,12 @@
 //! What a daemon says of an image without exporting it. It is enough to decide what can be used again, and not enough to write the
 //! image elsewhere: keys of the configuration that the daemon does not know are missing, and layers have no sizes.
 
+use fetch::Budget;
 use oci_image::{BlobDigest, ContainerConfig, DiffId, Digest, ImageConfig, Reference, RootFs};
 use reqwest::Method;
 use serde::Deserialize;
 
 use crate::{
-    budget::Budget,
     client::Daemon,
     error::DaemonError,
     request::{Call, Reply},

@@ -26,7 +26,6 @@ mod answer;
 mod archive;
 mod asked;
 mod body;
-mod budget;
 mod client;
 mod contents;
 mod engine;
@@ -46,3 +45,6 @@ pub use host::{Host, HostProblem};
 pub use image::{DaemonImage, Known};
 pub use inspect::Inspected;
 pub use load::{Load, Loaded, Progress};
+
+/// Every moment of a load at which tests let the program die, in their order.
+pub const FAILPOINTS: [&str; 3] = ["load-half-sent", "load-before-name", "load-named"];

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{BlobDigest, DiffId, Image, ImageName, LayerBlob};
 use reqwest::{Method, header::CONTENT_TYPE};
 
@@ -13,11 +13,10 @@ use crate::{
     answer::error_in,
     archive::{Archive, Present, source_error},
     body::pipe,
-    budget::Budget,
     client::Daemon,
     engine::Store,
     error::DaemonError,
-    request::{Call, Failure},
+    request::{Call, Failure, out_of_time},
 };
 
 /// What is to be loaded beside the image itself.
@@ -82,7 +81,9 @@ impl Daemon {
             loading.bring(image, load)?;
         }
         for name in load.names {
+            failpoint::reach("load-before-name");
             self.block_on(self.tag(id, name, &budget))?;
+            failpoint::reach("load-named");
         }
         Ok(loading.loaded)
     }
@@ -217,6 +218,9 @@ impl Loading<'_> {
         let (loaded, progress) = (&mut self.loaded, &mut self.progress);
         let mut went = |sent| {
             loaded.sent_bytes = before + sent;
+            if sent >= archive.total() / 2 {
+                failpoint::reach("load-half-sent");
+            }
             progress(Progress {
                 sent,
                 total: archive.total(),
@@ -250,7 +254,7 @@ impl Loading<'_> {
         }
         let reply = match answer {
             Ok(Ok(reply)) => reply?,
-            Ok(Err(_)) => return Err(Failure::Final(self.budget.exceeded_by(&call.asked))),
+            Ok(Err(_)) => return Err(Failure::Final(out_of_time(&call.asked, &self.budget))),
             Err(stopped) => return Err(Failure::Transient(stopped.to_string())),
         };
         match error_in(&reply.body) {

@@ -6,13 +6,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use fetch::Budget;
 use oci_image::{BlobDigest, DiffId, Image};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{budget::Budget, client::Daemon, error::DaemonError, inspect::parse_id};
+use crate::{client::Daemon, error::DaemonError, inspect::parse_id};
 
 /// So many images are looked at, the newest first. Each costs a daemon about a millisecond.
 const MOST_IMAGES: usize = 500;

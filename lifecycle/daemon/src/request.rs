@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, time::Duration};
 
-use fetch::{RequestProblem, RetryPolicy, Tries};
+use fetch::{Budget, RequestProblem, RetryPolicy, Tries};
 use reqwest::{Method, Response, header::HeaderMap};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,7 +10,6 @@ use url::Url;
 
 use crate::{
     asked::Asked,
-    budget::Budget,
     error::{DaemonError, Unreachable},
     host::Host,
 };
@@ -73,6 +72,23 @@ impl Reply {
     }
 }
 
+/// The error that it is when a request is still running when no time is left.
+pub(crate) fn out_of_time(asked: &Asked, budget: &Budget) -> DaemonError {
+    DaemonError::GaveUp {
+        asked: asked.clone(),
+        cause: used_up(budget),
+        attempts: 1,
+        elapsed: budget.elapsed(),
+    }
+}
+
+fn used_up(budget: &Budget) -> String {
+    format!(
+        "the time limit of {:.0} s is used up",
+        budget.total().as_secs_f64()
+    )
+}
+
 impl Http {
     /// A request for a path, given in parts, and a query.
     pub(crate) fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Call {
@@ -95,7 +111,7 @@ impl Http {
         loop {
             let attempt = tokio::time::timeout(budget.left(), self.attempt(call)).await;
             let failure =
-                attempt.unwrap_or_else(|_| Err(Failure::Final(budget.exceeded_by(&call.asked))));
+                attempt.unwrap_or_else(|_| Err(Failure::Final(out_of_time(&call.asked, budget))));
             match failure {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => self.pause(&mut tries, failure, &call.asked, budget).await?,
@@ -122,7 +138,7 @@ impl Http {
                 return Ok(());
             }
             None => cause,
-            Some(_) => format!("{cause}; {}", budget.used_up()),
+            Some(_) => format!("{cause}; {}", used_up(budget)),
         };
         Err(DaemonError::GaveUp {
             asked: asked.clone(),

@@ -56,6 +56,25 @@ pub struct Proxies {
     pub no_proxy: Option<String>,
 }
 
+impl Proxies {
+    /// What the environment that this looks variables up in says. Upper-case names win, as in curl for HTTPS.
+    pub fn of_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let of = |upper: &str| {
+            let set = |value: &String| !value.is_empty();
+            let lower = upper.to_ascii_lowercase();
+            variable(upper)
+                .filter(set)
+                .or_else(|| variable(&lower).filter(set))
+        };
+        Self {
+            http: of("HTTP_PROXY"),
+            https: of("HTTPS_PROXY"),
+            all: of("ALL_PROXY"),
+            no_proxy: of("NO_PROXY"),
+        }
+    }
+}
+
 // Proxy addresses carry passwords, and configurations end up in logs.
 impl std::fmt::Debug for Proxies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

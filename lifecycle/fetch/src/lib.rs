@@ -12,6 +12,7 @@
 //! ```
 
 mod attempt;
+mod budget;
 mod builder;
 mod client;
 mod config;
@@ -28,6 +29,7 @@ mod sink;
 mod transfer;
 pub mod trust;
 
+pub use budget::Budget;
 pub use builder::client_builder;
 pub use client::{Client, Conditional, Validators};
 pub use config::{Config, Proxies, RetryPolicy};

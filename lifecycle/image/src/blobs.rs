@@ -181,10 +181,14 @@ pub enum ReadImageError {
         limit: u64,
     },
     /// No manifest of an index is for the platform.
-    #[error("the index {digest} has no image for this platform")]
+    #[error("the index {digest} has no image for {wanted}, but for {}", found.join(", "))]
     Platform {
         /// The index.
         digest: BlobDigest,
+        /// `os/architecture`.
+        wanted: String,
+        /// What there are images for.
+        found: Vec<String>,
     },
     /// Indexes name indexes without end.
     #[error("the index {digest} lies too deep in others")]

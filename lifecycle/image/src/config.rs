@@ -51,6 +51,18 @@ impl ImageConfig {
             ..Self::default()
         }
     }
+
+    /// One entry a layer, the lowest first, for readers that count on it. They say nothing where the history does not fit the layers, as nobody can
+    /// tell then which entry is for which layer.
+    pub fn history_of_layers(&self) -> Vec<History> {
+        let layers = self.rootfs.diff_ids.len();
+        let entries = self.history.iter().filter(|entry| !entry.empty_layer);
+        let entries: Vec<History> = entries.cloned().collect();
+        if entries.len() == layers {
+            return entries;
+        }
+        vec![History::default(); layers]
+    }
 }
 
 /// How to start a container of an image.
@@ -218,6 +230,21 @@ mod tests {
                 r#""history":[{"created_by":"x","empty_layer":true,"new":1}],"os":"linux","rootfs":{"diff_ids":[],"type":"layers"}}"#
             )
         );
+    }
+
+    #[test]
+    fn history_of_layers_fits_or_says_nothing() {
+        let entry = |text: &str, empty_layer| History {
+            created_by: Some(text.to_owned()),
+            empty_layer,
+            ..History::default()
+        };
+        let mut config = ImageConfig::new("linux", "amd64");
+        config.history = vec![entry("a", false), entry("ENV", true)];
+        config.rootfs.diff_ids = vec![DiffId::new(crate::Digest::of(b"a"))];
+        assert_eq!(config.history_of_layers(), [entry("a", false)]);
+        config.rootfs.diff_ids = config.rootfs.diff_ids.repeat(2);
+        assert_eq!(config.history_of_layers(), vec![History::default(); 2]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::config::{History, ImageConfig};
 use crate::digest::{BlobDigest, DiffId, Digest};
-use crate::hashing::VerifyingReader;
+use crate::hashing::{HashingReader, VerifyingReader};
 use crate::json::canonical;
 use crate::layer_blob::LayerBlob;
 use crate::remote::RemoteBlob;
@@ -81,6 +81,21 @@ impl Layer {
             format,
             source,
         }
+    }
+
+    /// The layer with the size it has. One without (0: no tar is that short) is read once to count; a Docker daemon does not say it.
+    pub fn measured(self) -> io::Result<Self> {
+        if self.size > 0 {
+            return Ok(self);
+        }
+        let mut bytes = HashingReader::new(self.source.open(0)?);
+        let size = io::copy(&mut bytes, &mut io::sink())?;
+        let (digest, _) = bytes.finish()?;
+        if digest != self.digest.digest() {
+            let text = format!("the content of {} has the digest {digest}", self.digest);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(Self { size, ..self })
     }
 
     /// The stored bytes. They are held against digest and size while they are read: reading fails at their end if they differ.
@@ -177,6 +192,43 @@ impl Image {
         change(&mut self.config);
         self.config.rootfs.diff_ids = diff_ids;
         self
+    }
+
+    /// The image on another base: instead of the layers up to the one with the content `top`, those of `base`. What it says of itself stays, but for
+    /// operating system and processor, which are the base's. `None` where no layer has that content.
+    #[must_use]
+    pub fn on_base(self, top: &DiffId, base: &Self) -> Option<Self> {
+        // The last one: a base may hold the same (empty) layer more than once.
+        let kept_from = 1 + self
+            .layers
+            .iter()
+            .rposition(|layer| layer.diff_id == *top)?;
+        let above = self.layers[kept_from..].iter().cloned();
+        let history = self.config.history_of_layers().into_iter().skip(kept_from);
+        let of_base = base.config.clone();
+        let mut config = ImageConfig {
+            os: of_base.os,
+            architecture: of_base.architecture,
+            variant: of_base.variant,
+            history: base.config.history_of_layers(),
+            rootfs: of_base.rootfs,
+            ..self.config
+        };
+        for key in ["os.version", "os.features"] {
+            config.extra.remove(key);
+            let value = of_base.extra.get(key).cloned();
+            config
+                .extra
+                .extend(value.map(|value| (key.to_owned(), value)));
+        }
+        let rebased = Self {
+            config,
+            layers: base.layers.clone(),
+            annotations: self.annotations,
+        };
+        Some(above.zip(history).fold(rebased, |image, (layer, history)| {
+            image.with_layer(layer, history)
+        }))
     }
 
     /// The image with an annotation.
@@ -313,6 +365,45 @@ mod tests {
     }
 
     #[test]
+    fn on_base_keeps_what_stands_above() {
+        let entry = |text: &str| History {
+            created_by: Some(text.to_owned()),
+            ..History::default()
+        };
+        let stack = |config: ImageConfig, layers: &[&str]| {
+            layers.iter().fold(Image::new(config), |image, name| {
+                image.with_layer(layer(name.as_bytes()), entry(name))
+            })
+        };
+        // The old base has an empty layer twice.
+        let mut app = ImageConfig::new("linux", "amd64");
+        app.config.set_env("A", "1");
+        let app = stack(app, &["old", "empty", "more", "empty", "app"]);
+        let mut base = ImageConfig::new("linux", "arm64");
+        base.extra.insert("os.version".into(), "13".into());
+        base.config.set_env("B", "2");
+        let base = stack(base, &["new"]);
+
+        let top = DiffId::new(Digest::of(b"empty"));
+        let rebased = app.clone().on_base(&top, &base).unwrap();
+        let config = rebased.config();
+        let said: Vec<_> = config
+            .history
+            .iter()
+            .map(|it| it.created_by.as_deref())
+            .collect();
+        assert_eq!(said, [Some("new"), Some("app")]);
+        assert_eq!(rebased.layers(), [layer(b"new"), layer(b"app")]);
+        assert_eq!(config.rootfs.diff_ids.len(), 2);
+        assert_eq!(config.config.env, ["A=1"]);
+        assert_eq!(config.architecture, "arm64");
+        assert_eq!(config.extra["os.version"], "13");
+
+        let unknown = DiffId::new(Digest::of(b"unknown"));
+        assert_eq!(app.on_base(&unknown, &base), None);
+    }
+
+    #[test]
     fn documents_in_full() {
         let image = Image::new(ImageConfig::new("linux", "amd64"))
             .with_layer(
@@ -353,6 +444,20 @@ mod tests {
             .clone()
             .with_config(|config| config.rootfs.diff_ids.clear());
         assert_eq!(changed, image);
+    }
+
+    #[test]
+    fn measured_counts_and_verifies() {
+        let unmeasured = |bytes: &[u8], content: &[u8]| Layer {
+            size: 0,
+            source: BlobSource::Bytes(content.into()),
+            ..layer(bytes)
+        };
+        assert_eq!(
+            unmeasured(b"one", b"one").measured().unwrap(),
+            layer(b"one")
+        );
+        assert!(unmeasured(b"one", b"two").measured().is_err());
     }
 
     #[test]

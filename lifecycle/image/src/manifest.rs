@@ -150,9 +150,19 @@ impl Index {
             _ => None,
         };
         let found = runnable.map(|(_, entry)| entry).or_else(any).or_else(only);
-        BlobRef::of(found.ok_or(ReadImageError::Platform {
+        BlobRef::of(found.ok_or_else(|| self.no_image_for(wanted))?)
+    }
+
+    fn no_image_for(&self, wanted: Platform<'_>) -> ReadImageError {
+        let platforms = self.index.manifests().iter().map(Descriptor::platform);
+        ReadImageError::Platform {
             digest: self.digest,
-        })?)
+            wanted: format!("{}/{}", wanted.os, wanted.architecture),
+            found: platforms
+                .flatten()
+                .map(|platform| format!("{}/{}", platform.os(), platform.architecture()))
+                .collect(),
+        }
     }
 }
 

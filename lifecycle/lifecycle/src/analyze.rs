@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use cnb_spec::analyzed::{Analyzed, AnalyzedRunImage, ImageIdentifier};
 use cnb_spec::labels::{LIFECYCLE_METADATA, LayersMetadata};
-use oci_image::{DiffId, ExpansionLimits, LayerReader};
+use cnb_spec::target::ImageTarget;
+use oci_image::{DiffId, ExpansionLimits, LayerReader, Platform};
 
 use crate::images::{ImageError, ImageStore, OpenedImage};
 use crate::output::Output;
 use crate::unpack_below::unpack_below;
-pub use run_image::{ChooseRunImageError, RunImageFile, choose_run_image};
+pub use run_image::{ChooseRunImageError, RunImageFile, choose_mirror, choose_run_image};
 
 /// What analysis needs. Differences between Platform APIs are settled when it is made.
 #[derive(Clone, Debug)]
@@ -45,8 +46,10 @@ pub fn analyze(
         restore_sbom(image, &sbom.sha, inputs)?;
     }
     let run_image = open(&inputs.run_image, images, output)?;
-    let target = run_image.as_ref().map(OpenedImage::target);
-    if inputs.records_target && target.as_ref().is_some_and(|target| target.os.is_empty()) {
+    // One that is not there yet counts as one for this machine, as it does in the reference implementation: detection goes on, and the exporter
+    // says that it is missing.
+    let target = run_image.as_ref().map_or_else(here, OpenedImage::target);
+    if inputs.records_target && target.os.is_empty() {
         return Err(AnalyzeError::NoOs {
             run_image: inputs.run_image.clone(),
         });
@@ -65,10 +68,21 @@ pub fn analyze(
                 String::new()
             },
             extend: false,
-            target: target.filter(|_| inputs.records_target),
+            target: inputs.records_target.then_some(target),
         }),
         metadata: metadata.unwrap_or_default(),
     })
+}
+
+fn here() -> ImageTarget {
+    let Platform {
+        os, architecture, ..
+    } = Platform::LINUX_AMD64;
+    ImageTarget {
+        os: os.to_owned(),
+        arch: architecture.to_owned(),
+        ..ImageTarget::default()
+    }
 }
 
 fn open(
@@ -131,6 +145,7 @@ fn restore_sbom(
     let layer = image.layer(&diff_id);
     let layer =
         layer.ok_or_else(|| error(ImageError::new("the previous image does not have it")))?;
+    let layer = layer.measured().map_err(ImageError::new).map_err(error)?;
     let blob = layer.open().map_err(ImageError::new).map_err(error)?;
     let tar = LayerReader::new(blob, ExpansionLimits::default());
     let tar = tar.map_err(ImageError::new).map_err(error)?;

@@ -1,6 +1,6 @@
 //! Where layers wait for the next build: what restore and export ask of a volume ([`crate::volume_cache::VolumeCache`]), an image or the store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::CacheMetadata;
@@ -39,4 +39,14 @@ pub struct CachedLayer<'a> {
     pub layer: Option<(&'a BuildpackId, &'a LayerName)>,
     /// Its content.
     pub diff_id: DiffId,
+}
+
+impl CachedLayer<'_> {
+    /// Where it belongs.
+    pub fn folder(&self, layers_dir: &Path) -> PathBuf {
+        match self.layer {
+            Some((id, name)) => layers_dir.join(id.escaped()).join(name.as_str()),
+            None => layers_dir.join("sbom/cache"),
+        }
+    }
 }

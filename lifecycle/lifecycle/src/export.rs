@@ -37,6 +37,7 @@ use crate::files::{FileError, read_toml, read_toml_if_there};
 use crate::images::{CommittedImage, ImageError, ImageStore, OpenedImage};
 use crate::layers_dir::{BuildpackLayersDir, read_buildpack_layers};
 use crate::output::Output;
+use crate::save::save;
 pub use plan::Role;
 pub use write::ExportedLayer;
 
@@ -199,18 +200,13 @@ pub fn export(
         labels,
     );
 
-    let save = || -> Result<CommittedImage, ExportError> {
+    let save_image = || -> Result<CommittedImage, ExportError> {
         let name = inputs.names.first().ok_or(ExportError::NoName)?;
-        output.info(format_args!("Saving {name}..."));
-        let committed = ports.images.commit(&inputs.names, &image);
+        let committed = save(ports.images, &inputs.names, &image, output);
         let committed = committed.map_err(|source| ExportError::Image {
             attempt: format!("saving image '{name}'"),
             source,
         })?;
-        output.info(format_args!("*** Images ({}):", committed.manifest));
-        for name in &inputs.names {
-            output.info(format_args!("      {name}"));
-        }
         report::write_report(inputs, &buildpacks, &committed)?;
         Ok(committed)
     };
@@ -221,13 +217,13 @@ pub fn export(
     };
     let image = match inputs.cache_time {
         CacheTime::After => {
-            let image = save()?;
+            let image = save_image()?;
             keep();
             image
         }
         CacheTime::Alongside => thread::scope(|scope| {
             scope.spawn(keep);
-            save()
+            save_image()
         })?,
     };
     Ok(Exported { image, layers })

@@ -17,6 +17,11 @@ impl ImageName {
         self.0.registry()
     }
 
+    /// The name as registries' clients take it.
+    pub fn reference(&self) -> &Reference {
+        &self.0
+    }
+
     /// The tag or the digest.
     pub fn identifier(&self) -> String {
         self.0.identifier()

@@ -48,13 +48,42 @@ impl OpenedImage {
     }
 }
 
-/// An image that was made.
-#[derive(Debug, Clone)]
-pub struct CommittedImage {
-    /// The digest of its manifest.
-    pub manifest: BlobDigest,
-    /// The manifest's size in bytes.
-    pub manifest_size: u64,
+/// An image that was made, as the place where it is names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommittedImage {
+    /// In a registry, an OCI layout or the store: by its manifest.
+    Manifest {
+        /// The manifest's digest.
+        digest: BlobDigest,
+        /// The manifest's size in bytes.
+        size: u64,
+    },
+    /// In a Docker daemon: by the daemon's id of it.
+    InDaemon {
+        /// The id.
+        id: BlobDigest,
+    },
+}
+
+impl CommittedImage {
+    /// An image that is kept with its manifest.
+    pub fn with_manifest(image: &Image) -> Self {
+        let manifest = image.documents().manifest;
+        Self::Manifest {
+            digest: manifest.digest,
+            size: manifest.bytes.len() as u64,
+        }
+    }
+}
+
+impl fmt::Display for CommittedImage {
+    /// As the log says it: the digest, or the id as short as `docker images` has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest { digest, .. } => write!(f, "{digest}"),
+            Self::InDaemon { id } => f.write_str(&id.hex()[..12]),
+        }
+    }
 }
 
 /// Somewhere with images. Layers go in first; an image is there when [`ImageStore::commit`] has returned, and not before.

@@ -155,10 +155,6 @@ impl ImageStore for OciLayouts {
             let annotated: oci_image::ImageName = name.parse().map_err(ImageError::new)?;
             write_layout(&path, image, Some(&annotated)).map_err(ImageError::new)?;
         }
-        let manifest = image.documents().manifest;
-        Ok(CommittedImage {
-            manifest: manifest.digest,
-            manifest_size: manifest.bytes.len() as u64,
-        })
+        Ok(CommittedImage::with_manifest(image))
     }
 }

@@ -10,6 +10,8 @@
 //! | build | [`build::build`] | `group.toml`, `plan.toml`, the buildpacks' `bin/build` | `config/metadata.toml`, `sbom/` |
 //! | export | [`export::export`] | the layers folder, the app, `config/metadata.toml` | the image, `report.toml`, the cache |
 //!
+//! [`rebase::rebase`] puts a finished image on a newer run image.
+//!
 //! Detect and build run other people's programs: start them as programs of their own (the `phases` crate: `detector`, `builder`), inside the sandbox or the build container. Analyze, restore and
 //! export only read what was left behind, never through a link that leads out of the layers folder, and may run outside.
 //!
@@ -23,6 +25,7 @@ pub mod analyze;
 pub mod build;
 pub mod buildpacks;
 pub mod cache;
+pub mod cache_image;
 pub mod contents;
 pub mod detect;
 pub mod environment;
@@ -32,7 +35,10 @@ pub mod image_name;
 pub mod images;
 pub mod layouts;
 pub mod output;
+pub mod rebase;
 pub mod restore;
+pub mod restored_layer;
+pub mod save;
 pub mod volume_cache;
 
 mod layers_dir;

@@ -22,7 +22,7 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags};
 use crate::cache::{CachedLayer, LayerCache};
 use crate::files::{create_dir, is_missing, read_text_if_there, remove_dir};
 use crate::images::ImageError;
-use crate::unpack_below::{UnpackBelowError, unpack_below};
+use crate::restored_layer::restore_layer;
 
 /// A cache folder, locked for this build.
 #[derive(Debug)]
@@ -69,21 +69,11 @@ impl VolumeCache {
         create_dir(&self.staging)
     }
 
-    /// Unpacks a layer below `folder` and checks it on the way.
-    fn unpack(&self, diff_id: DiffId, folder: &Path) -> Result<(), VolumeCacheError> {
-        let failed = |source| VolumeCacheError::Read { diff_id, source };
-        let tar = match File::open(tar_path(&self.committed, diff_id)) {
-            Err(error) if is_missing(&error) => return Err(VolumeCacheError::Missing { diff_id }),
-            tar => tar.map_err(failed)?,
-        };
-        let mut tar = HashingReader::new(tar);
-        let unpacked = unpack_below(&mut tar, folder);
-        let (digest, _) = tar.finish().map_err(failed)?;
-        let found = DiffId::new(digest);
-        if found != diff_id {
-            return Err(VolumeCacheError::Damaged { diff_id, found });
+    fn open_tar(&self, diff_id: DiffId) -> Result<File, VolumeCacheError> {
+        match File::open(tar_path(&self.committed, diff_id)) {
+            Err(error) if is_missing(&error) => Err(VolumeCacheError::Missing { diff_id }),
+            tar => tar.map_err(|source| VolumeCacheError::Read { diff_id, source }),
         }
-        Ok(unpacked?)
     }
 }
 
@@ -113,15 +103,9 @@ impl LayerCache for VolumeCache {
     }
 
     fn restore(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError> {
-        let folder = match layer.layer {
-            Some((id, name)) => layers_dir.join(id.escaped()).join(name.as_str()),
-            None => layers_dir.join("sbom/cache"),
-        };
-        let unpacked = self.unpack(layer.diff_id, &folder);
-        if unpacked.is_err() {
-            remove_dir(&folder).map_err(ImageError::new)?;
-        }
-        unpacked.map_err(ImageError::new)
+        let tar = self.open_tar(layer.diff_id).map_err(ImageError::new)?;
+        let restored = restore_layer(tar, layer.diff_id, &layer.folder(layers_dir));
+        restored.map_err(ImageError::new)
     }
 
     fn keep(
@@ -219,17 +203,6 @@ pub enum VolumeCacheError {
         /// Why.
         source: io::Error,
     },
-    /// A layer is not what its name says.
-    #[error("expected layer contents to have SHA '{diff_id}'; found '{found}'")]
-    Damaged {
-        /// What it should be.
-        diff_id: DiffId,
-        /// What it is.
-        found: DiffId,
-    },
-    /// A layer's contents cannot be put where they belong.
-    #[error(transparent)]
-    Unpack(#[from] UnpackBelowError),
     /// A layer cannot be kept.
     #[error("caching layer ({diff_id}): {source}")]
     Write {

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use cnb_spec::api::PlatformApi;
+use cnb_spec::env::Vars;
 
 use crate::failure::{BUILDPACK_API, Failure, OTHER};
 use crate::flags::Kind;
@@ -29,11 +30,16 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
 pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     settings.no_positionals()?;
     refuse_root("build")?;
-    let inputs = inputs(settings)?;
+    build_all(settings, settings.environment().clone())
+}
+
+/// Runs the buildpacks of the group.
+pub(crate) fn build_all(settings: &Settings<'_>, environment: Vars) -> Result<(), Failure> {
+    let inputs = inputs(settings, environment)?;
     build(&inputs, &settings.output).map_err(|error| failure(&error))
 }
 
-fn inputs(settings: &Settings<'_>) -> Result<BuildInputs, Failure> {
+fn inputs(settings: &Settings<'_>, environment: Vars) -> Result<BuildInputs, Failure> {
     let buildpack_output = io::stdout().as_fd().try_clone_to_owned();
     Ok(BuildInputs {
         platform_api: settings.api,
@@ -47,7 +53,7 @@ fn inputs(settings: &Settings<'_>) -> Result<BuildInputs, Failure> {
         analyzed_path: settings.analyzed_path(),
         os_release_path: PathBuf::from("/etc/os-release"),
         temp_dir: settings.temp_dir(),
-        environment: settings.environment().clone(),
+        environment,
         exec_env: settings.exec_env(),
         buildpack_output: buildpack_output
             .map_err(|error| Failure::new(OTHER, "open standard output", error))?,

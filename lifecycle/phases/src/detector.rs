@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use cnb_spec::api::PlatformApi;
+use cnb_spec::env::Vars;
 
 use crate::failure::{BUILDPACK_API, Failure, OTHER};
 use crate::flags::Kind;
 use crate::settings::{Settings, refuse_root};
 use lifecycle::buildpacks::BuildpackError;
-use lifecycle::detect::{DetectError, DetectInputs, detect};
+use lifecycle::detect::{DetectError, DetectInputs, Detected, detect};
 use lifecycle::files::write_toml;
 
 pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
@@ -38,14 +39,23 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
 pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     settings.no_positionals()?;
     refuse_root("detect")?;
-    let inputs = inputs(settings);
+    detect_and_note(settings, settings.environment().clone()).map(drop)
+}
+
+/// Detects, and writes `group.toml` and `plan.toml`.
+pub(crate) fn detect_and_note(
+    settings: &Settings<'_>,
+    environment: Vars,
+) -> Result<Detected, Failure> {
+    let inputs = inputs(settings, environment);
     let detected = detect(&inputs, &settings.output).map_err(|error| failure(&error, settings))?;
     let write = |error| Failure::new(OTHER, "write the group and the plan", error);
     write_toml(&settings.group_path(), &detected.group).map_err(write)?;
-    write_toml(&settings.plan_path(), &detected.plan).map_err(write)
+    write_toml(&settings.plan_path(), &detected.plan).map_err(write)?;
+    Ok(detected)
 }
 
-fn inputs(settings: &Settings<'_>) -> DetectInputs {
+fn inputs(settings: &Settings<'_>, environment: Vars) -> DetectInputs {
     let system_path = || settings.path("system", "CNB_SYSTEM_PATH", "/cnb/system.toml");
     DetectInputs {
         app_dir: settings.app_dir(),
@@ -57,7 +67,7 @@ fn inputs(settings: &Settings<'_>) -> DetectInputs {
         analyzed_path: settings.analyzed_path(),
         os_release_path: PathBuf::from("/etc/os-release"),
         temp_dir: settings.temp_dir(),
-        environment: settings.environment().clone(),
+        environment,
         exec_env: settings.exec_env(),
         checks_targets: settings.api.at_least(12),
         checks_exec_env: settings.api.at_least(15),

@@ -13,8 +13,9 @@ use oci_image::Owner;
 use crate::VERSION;
 use crate::failure::{Failure, INVALID_ARGS, OTHER};
 use crate::flags::Kind;
-use crate::images::{open_cache, open_images, same_registry};
+use crate::images::{Images, Opener, cache_reference, new_names};
 use crate::privileges::{User, become_user};
+use crate::reach::{Asked, Rights};
 use crate::settings::{Settings, read_group};
 use lifecycle::analyze::RunImageFile;
 use lifecycle::cache::LayerCache;
@@ -78,24 +79,54 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
         return Err(Failure::new(INVALID_ARGS, "parse arguments", reason));
     }
     let analyzed = read_analyzed(settings)?;
-    let parsed = same_registry(names)?;
+    let new = new_names(names, settings)?;
+    let cache = cache_reference(settings)?.map(|cache| cache.to_string());
     settings.warn_of_launch_cache();
-    let images = open_images(settings, &parsed[0], FAILED)?;
+    let run_image = analyzed.run_image.as_ref();
+    let run_image = run_image.map(|run_image| run_image.reference.as_str());
+    let read = run_image
+        .into_iter()
+        .chain(analyzed.previous_image_reference());
+    let asked = Asked {
+        in_place: names
+            .iter()
+            .cloned()
+            .chain(read.map(str::to_owned))
+            .collect(),
+        in_registries: cache.into_iter().collect(),
+    };
+    let rights = Rights::take(settings, asked)?;
     become_user(settings.user(), &settings.volumes()[1..])?;
+    settings.check_launch_cache()?;
+    let reach = rights.connect(settings)?;
     read_group(settings)?;
-    let cache = open_cache(settings, FAILED)?;
-    let inputs = inputs(settings, analyzed)?;
-    let path = images.path_of(&names[0]);
-    if let Ok(path) = &path {
+    let opener = Opener::new(settings, &reach);
+    let cache = opener.cache(new.first())?;
+    let images = opener.images(&new)?;
+    export_image(settings, names, analyzed, &images, cache.as_deref())
+}
+
+/// Makes the image, and keeps layers in the cache.
+pub(crate) fn export_image(
+    settings: &Settings<'_>,
+    names: &[String],
+    analyzed: Analyzed,
+    images: &Images,
+    cache: Option<&dyn LayerCache>,
+) -> Result<(), Failure> {
+    let inputs = inputs(settings, names, analyzed)?;
+    if let Images::Layouts(layouts) = images
+        && let Ok(path) = layouts.path_of(&names[0])
+    {
         let path = path.display();
         settings
             .output
             .info(format_args!("Using app image: {path}"));
     }
     let ports = ExportPorts {
-        images: &images,
+        images: images.store(),
         view: &LayersFolder(&inputs.layers_dir),
-        cache: cache.as_ref().map(|cache| cache as &dyn LayerCache),
+        cache,
     };
     export(&inputs, ports, &settings.output)
         .map(drop)
@@ -137,7 +168,11 @@ fn launcher_program(settings: &Settings<'_>) -> LauncherProgram {
     }
 }
 
-fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, Failure> {
+fn inputs(
+    settings: &Settings<'_>,
+    names: &[String],
+    analyzed: Analyzed,
+) -> Result<ExportInputs, Failure> {
     let failed = |error: FileError| Failure::new(OTHER, "read run image metadata", error);
     let layers_dir = settings.layers_dir();
     let app_dir = settings.app_dir();
@@ -145,7 +180,7 @@ fn inputs(settings: &Settings<'_>, analyzed: Analyzed) -> Result<ExportInputs, F
     let run_image = run_image_for_label(settings, &analyzed).map_err(failed)?;
     Ok(ExportInputs {
         platform_api: settings.api,
-        names: settings.positionals().to_vec(),
+        names: names.to_vec(),
         layers_dir_in_image: layers_dir.clone(),
         layers_dir,
         app_dir_in_image: app_dir.clone(),

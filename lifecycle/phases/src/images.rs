@@ -1,46 +1,131 @@
-//! Which images a program works on, and where they are.
+//! Which images and which cache a program works on.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 
-use crate::failure::{Failure, INVALID_ARGS, OTHER};
-use crate::settings::Settings;
+use lifecycle::cache::LayerCache;
 use lifecycle::image_name::ImageName;
+use lifecycle::images::ImageStore;
 use lifecycle::layouts::OciLayouts;
 use lifecycle::volume_cache::VolumeCache;
+use oci_image::Reference;
+
+use crate::cache_image::CacheImage;
+use crate::daemon_images::DaemonImages;
+use crate::failure::{Failure, INVALID_ARGS, OTHER};
+use crate::reach::{Place, Reach};
+use crate::registry_images::{KnownLayers, RegistryImages, Shared};
+use crate::scratch::Scratch;
+use crate::settings::Settings;
 
 /// Beyond this many threads a layer is not compressed faster, but needs more memory.
 const MOST_THREADS: usize = 6;
 
-/// Opens the place with the images. `new` is the name of the image that is built; `code` is the phase's exit code.
-pub(crate) fn open_images(
-    settings: &Settings<'_>,
-    new: &ImageName,
-    code: u8,
-) -> Result<OciLayouts, Failure> {
-    if !settings.yes("layout", "CNB_USE_LAYOUT") {
-        let what = if settings.yes("daemon", "CNB_USE_DAEMON") {
-            "a Docker daemon (-daemon)"
-        } else {
-            "a registry"
-        };
-        let reason = format!(
-            "images in {what} are not supported yet; use OCI layouts: -layout -layout-dir=<folder>, with CNB_PLATFORM_API=0.12 or later and CNB_EXPERIMENTAL_MODE=warn"
-        );
-        return Err(Failure::new(code, "access images", reason));
+/// The place with the images.
+#[derive(Debug)]
+pub(crate) enum Images {
+    Layouts(OciLayouts),
+    Registry(Box<RegistryImages>),
+    Daemon(DaemonImages),
+}
+
+impl Images {
+    pub(crate) fn store(&self) -> &dyn ImageStore {
+        match self {
+            Self::Layouts(layouts) => layouts,
+            Self::Registry(images) => images.as_ref(),
+            Self::Daemon(images) => images,
+        }
     }
-    guard_experimental("export to OCI layout format", settings)?;
-    let Some(dir) = settings.optional_path("layout-dir", "CNB_LAYOUT_DIR") else {
-        let reason = "-layout-dir is required with -layout";
-        return Err(Failure::new(INVALID_ARGS, "resolve inputs", reason));
+}
+
+/// Opens images and the cache, which share what they know.
+#[derive(Debug)]
+pub(crate) struct Opener<'a> {
+    settings: &'a Settings<'a>,
+    reach: &'a Reach,
+    shared: Shared,
+}
+
+impl<'a> Opener<'a> {
+    pub(crate) fn new(settings: &'a Settings<'a>, reach: &'a Reach) -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            settings,
+            reach,
+            shared: Shared {
+                registry: reach.registry.clone(),
+                known: KnownLayers::default(),
+                scratch: Arc::new(Scratch::new(settings.temp_dir())),
+                threads: NonZeroUsize::new(cores.min(MOST_THREADS)).unwrap_or(NonZeroUsize::MIN),
+            },
+        }
+    }
+
+    /// The place with the images; `new` are the names of the one that is built.
+    pub(crate) fn images(&self, new: &[ImageName]) -> Result<Images, Failure> {
+        let shared = &self.shared;
+        match (&self.reach.place, &self.reach.daemon, new) {
+            (Place::Layouts(dir), _, [first, ..]) => {
+                Ok(Images::Layouts(OciLayouts::new(dir, first, shared.threads)))
+            }
+            (Place::Daemon, Some(daemon), _) => Ok(Images::Daemon(DaemonImages::new(
+                daemon,
+                Arc::clone(&shared.scratch),
+            ))),
+            _ => {
+                let new = new.iter().map(|name| name.reference().clone());
+                let cache = cache_reference(self.settings)?;
+                let images = RegistryImages::new(shared.clone(), new.collect(), cache);
+                Ok(Images::Registry(Box::new(images)))
+            }
+        }
+    }
+
+    /// The cache, if one is given: an image rather than a folder. `app` is the image that is built, if it is in a registry, too.
+    pub(crate) fn cache(
+        &self,
+        app: Option<&ImageName>,
+    ) -> Result<Option<Box<dyn LayerCache>>, Failure> {
+        let output = &self.settings.output;
+        if let Some(reference) = cache_reference(self.settings)? {
+            let app = app.filter(|_| self.reach.place == Place::Registry);
+            return Ok(Some(Box::new(CacheImage::open(
+                self.shared.clone(),
+                reference,
+                app.map(|name| name.reference().clone()),
+                output,
+            ))));
+        }
+        let Some(dir) = self.settings.optional_path("cache-dir", "CNB_CACHE_DIR") else {
+            output.warn("No cached data will be used, no cache specified.");
+            return Ok(None);
+        };
+        let cache = VolumeCache::open(&dir)
+            .map_err(|error| Failure::new(OTHER, "create volume cache", error))?;
+        Ok(Some(Box::new(cache)))
+    }
+}
+
+/// The cache image's name.
+pub(crate) fn cache_reference(settings: &Settings<'_>) -> Result<Option<Reference>, Failure> {
+    let Some(text) = settings.optional("cache-image", "CNB_CACHE_IMAGE") else {
+        return Ok(None);
     };
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = NonZeroUsize::new(cores.min(MOST_THREADS)).unwrap_or(NonZeroUsize::MIN);
-    Ok(OciLayouts::new(&dir, new, threads))
+    let name = image_name(&text)?;
+    Ok(Some(name.reference().clone()))
+}
+
+/// Reads the name of an image.
+pub(crate) fn image_name(text: &str) -> Result<ImageName, Failure> {
+    let wrong = |error| Failure::new(INVALID_ARGS, "resolve inputs", error);
+    text.parse()
+        .map_err(|error: lifecycle::image_name::ImageNameError| wrong(error.to_string()))
 }
 
 /// Experimental features have to be asked for.
-fn guard_experimental(feature: &str, settings: &Settings<'_>) -> Result<(), Failure> {
+pub(crate) fn guard_experimental(feature: &str, settings: &Settings<'_>) -> Result<(), Failure> {
     let mode = settings.text("", "CNB_EXPERIMENTAL_MODE", "error");
     let output = &settings.output;
     let request = format!("Platform requested experimental feature '{feature}'");
@@ -62,49 +147,19 @@ fn guard_experimental(feature: &str, settings: &Settings<'_>) -> Result<(), Fail
     Ok(())
 }
 
-/// Opens the cache, if one is given.
-pub(crate) fn open_cache(
+/// Reads the names of the image that is built, which all have to be in the same registry, unless they are a daemon's.
+pub(crate) fn new_names(
+    names: &[String],
     settings: &Settings<'_>,
-    code: u8,
-) -> Result<Option<VolumeCache>, Failure> {
-    refuse_cache_image(settings, code)?;
-    let Some(dir) = settings.optional_path("cache-dir", "CNB_CACHE_DIR") else {
-        settings
-            .output
-            .warn("No cached data will be used, no cache specified.");
-        return Ok(None);
-    };
-    let cache = VolumeCache::open(&dir);
-    cache
-        .map(Some)
-        .map_err(|error| Failure::new(OTHER, "create volume cache", error))
-}
-
-/// A cache image is in a registry.
-pub(crate) fn refuse_cache_image(settings: &Settings<'_>, code: u8) -> Result<(), Failure> {
-    match settings.optional("cache-image", "CNB_CACHE_IMAGE") {
-        None => Ok(()),
-        Some(image) => {
-            let reason = format!(
-                "'{image}': cache images in a registry are not supported yet; use a folder: -cache-dir=<folder>"
-            );
-            Err(Failure::new(code, "create image cache", reason))
-        }
-    }
-}
-
-/// Reads names of images, which all have to be in the same registry.
-pub(crate) fn same_registry(names: &[String]) -> Result<Vec<ImageName>, Failure> {
-    let wrong = |reason: String| Failure::new(INVALID_ARGS, "resolve inputs", reason);
-    let parsed: Result<Vec<ImageName>, _> = names.iter().map(|name| name.parse()).collect();
-    let parsed =
-        parsed.map_err(|error: lifecycle::image_name::ImageNameError| wrong(error.to_string()))?;
+) -> Result<Vec<ImageName>, Failure> {
+    let parsed = names.iter().map(|name| image_name(name));
+    let parsed: Vec<ImageName> = parsed.collect::<Result<_, _>>()?;
     let registries: Vec<&str> = parsed.iter().map(ImageName::registry).collect();
-    if registries.windows(2).any(|pair| pair[0] != pair[1]) {
+    let several = registries.windows(2).any(|pair| pair[0] != pair[1]);
+    if several && !settings.yes("daemon", "CNB_USE_DAEMON") {
         let registries = registries.join(", ");
-        return Err(wrong(format!(
-            "writing to multiple registries is unsupported: {registries}"
-        )));
+        let reason = format!("writing to multiple registries is unsupported: {registries}");
+        return Err(Failure::new(INVALID_ARGS, "resolve inputs", reason));
     }
     Ok(parsed)
 }

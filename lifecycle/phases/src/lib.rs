@@ -1,4 +1,5 @@
-//! The phases as programs: `analyzer`, `detector`, `restorer`, `builder`, `exporter`, or `lifecycle <analyze|detect|restore|build|export>`.
+//! The phases as programs: `analyzer`, `detector`, `restorer`, `builder`, `exporter`, `creator` (all of them), `rebaser`, or
+//! `lifecycle <analyze|detect|restore|build|export|create|rebase>`.
 //!
 //! One executable is all of them; the name that it is started under decides. This crate is the edge of the lifecycle: it alone reads the process's user and working folder, prints, and turns errors into
 //! exit codes. Everything is printed to standard output, a line at a time, but for the usage text.
@@ -10,18 +11,27 @@
 //! | 3 | missing or superfluous arguments, or inputs that contradict each other |
 //! | 11, 12 | a Platform API, or a buildpack's API, that is not supported |
 //! | 20, 21, 22 | detect: no group passed; and a buildpack failed with an error; other |
-//! | 32, 42, 62 | analyze, restore, export failed |
+//! | 32, 42, 62, 72 | analyze, restore, export, rebase failed |
 //! | 51, 52 | build: a buildpack failed; other |
 
 mod analyzer;
 mod builder;
+mod cache_image;
+mod creator;
+mod daemon_images;
 mod detector;
+mod docker_socket;
 mod exporter;
 mod failure;
 mod flags;
 mod images;
+mod passwd;
 mod privileges;
+mod reach;
+mod rebaser;
+mod registry_images;
 mod restorer;
+mod scratch;
 mod settings;
 mod stdout;
 
@@ -49,6 +59,8 @@ enum Phase {
     Restore,
     Build,
     Export,
+    Create,
+    Rebase,
 }
 
 /// Is `name` the name of one of the programs?
@@ -143,12 +155,14 @@ fn run(
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Analyze,
         Self::Detect,
         Self::Restore,
         Self::Build,
         Self::Export,
+        Self::Create,
+        Self::Rebase,
     ];
 
     fn of_program(name: &str) -> Option<Self> {
@@ -167,6 +181,8 @@ impl Phase {
             Self::Restore => "restorer",
             Self::Build => "builder",
             Self::Export => "exporter",
+            Self::Create => "creator",
+            Self::Rebase => "rebaser",
         }
     }
 
@@ -177,6 +193,8 @@ impl Phase {
             Self::Restore => "restore",
             Self::Build => "build",
             Self::Export => "export",
+            Self::Create => "create",
+            Self::Rebase => "rebase",
         }
     }
 
@@ -188,6 +206,8 @@ impl Phase {
             Self::Restore => restorer::flags(api),
             Self::Build => builder::flags(api),
             Self::Export => exporter::flags(api),
+            Self::Create => creator::flags(api),
+            Self::Rebase => rebaser::flags(api),
         };
         flags.extend([
             ("log-level", Kind::Text),
@@ -204,6 +224,8 @@ impl Phase {
             Self::Restore => restorer::run(settings),
             Self::Build => builder::run(settings),
             Self::Export => exporter::run(settings),
+            Self::Create => creator::run(settings),
+            Self::Rebase => rebaser::run(settings),
         }
     }
 }

@@ -7,8 +7,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::unistd::{Gid, Uid, getuid, setgroups, setresgid, setresuid};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, getuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::failure::{Failure, OTHER};
 use lifecycle::files::is_missing;
@@ -36,14 +37,16 @@ pub(crate) fn become_user(user: User, folders: &[PathBuf]) -> Result<(), Failure
         return Ok(());
     }
     let (new_uid, new_gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    let become_it = || -> nix::Result<()> {
-        match setgroups(&[new_gid]) {
+    // This thread's and those of threads it starts. No other is there but the one that [`crate::docker_socket`] leaves with root's rights;
+    // the C library's functions would take them from that one, too.
+    let become_it = || -> rustix::io::Result<()> {
+        match set_thread_groups(&[new_gid]) {
             // In a user namespace root may not be allowed to.
-            Err(Errno::EPERM) | Ok(()) => {}
+            Err(Errno::PERM) | Ok(()) => {}
             Err(error) => return Err(error),
         }
-        setresgid(new_gid, new_gid, new_gid)?;
-        setresuid(new_uid, new_uid, new_uid)
+        set_thread_res_gid(new_gid, new_gid, new_gid)?;
+        set_thread_res_uid(new_uid, new_uid, new_uid)
     };
     become_it().map_err(|error| Failure::new(OTHER, &format!("exec as user {uid}:{gid}"), error))
 }

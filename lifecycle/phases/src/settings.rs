@@ -9,6 +9,7 @@ use cnb_spec::api::PlatformApi;
 use cnb_spec::env::Vars;
 use cnb_spec::exec_env::DEFAULT_EXEC_ENV;
 use cnb_spec::group::Group;
+use rustix::fs::Access;
 
 use crate::failure::{BUILDPACK_API, Failure, INVALID_ARGS, OTHER, PLATFORM_API};
 use crate::flags::{Flags, bool_of};
@@ -183,11 +184,13 @@ impl<'a> Settings<'a> {
             .collect()
     }
 
-    /// Is the last build to be ignored?
+    /// Is the last build to be ignored? The creator's flag has a name of its own; either variable is for all.
     pub(crate) fn skips_layers(&self) -> bool {
-        let given = self.flags.value("skip-layers");
-        let skip_restore = || self.yes("", "CNB_SKIP_RESTORE");
-        self.yes("skip-layers", "CNB_SKIP_LAYERS") || (given.is_none() && skip_restore())
+        let flags = ["skip-layers", "skip-restore"];
+        if let Some(given) = flags.iter().find_map(|flag| self.flags.value(flag)) {
+            return bool_of(given).unwrap_or_default();
+        }
+        self.yes("", "CNB_SKIP_LAYERS") || self.yes("", "CNB_SKIP_RESTORE")
     }
 
     /// The file that lists the run images.
@@ -208,6 +211,19 @@ impl<'a> Settings<'a> {
             let text = "Ignoring -launch-cache, only intended for use with -daemon";
             self.output.warn(text);
         }
+    }
+
+    /// A launch cache is not needed ([`crate::daemon_images`]), but one that could not be used is a mistake of the platform's.
+    pub(crate) fn check_launch_cache(&self) -> Result<(), Failure> {
+        let dir = self.optional_path("launch-cache", "CNB_LAUNCH_CACHE_DIR");
+        let Some(dir) = dir.filter(|_| self.yes("daemon", "CNB_USE_DAEMON")) else {
+            return Ok(());
+        };
+        let writable = rustix::fs::access(&dir, Access::WRITE_OK | Access::EXEC_OK);
+        writable.map_err(|error| {
+            let reason = format!("'{}': {error}", dir.display());
+            Failure::new(OTHER, "create launch cache", reason)
+        })
     }
 
     /// The path of a file that is in the layers folder by default.

@@ -1,6 +1,6 @@
 //! One blob into one repository: is it there, can another repository lend it, else send it; and is it really there then?
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{BlobDigest, Reference};
 use reqwest::{Method, header::CONTENT_LENGTH};
 use std::sync::PoisonError;
@@ -9,7 +9,6 @@ use crate::{
     asked::Asked,
     auth::Access,
     body::Blob,
-    budget::Budget,
     client::Inner,
     error::RegistryError,
     failure::{Failure, Transient},
@@ -115,6 +114,7 @@ impl Inner {
     }
 
     async fn bring(&self, to: &Destination<'_>, blob: &Blob) -> Result<Outcome, RegistryError> {
+        failpoint::reach("push-before-blob");
         let mut session = None;
         for from in to.mounts {
             match self.mount(to, blob.digest, from).await? {
@@ -144,6 +144,7 @@ impl Inner {
             budget: to.budget,
         };
         upload.run(opened).await?;
+        failpoint::reach("push-blob-acknowledged");
         Ok(Outcome::Uploaded { bytes: blob.size })
     }
 

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use oci_image::{BlobRef, Digest, OpenBlob, Reference, Sha256};
 use reqwest::{
     Method, Response,
@@ -16,7 +16,6 @@ use reqwest::{
 use crate::{
     asked::Asked,
     auth::Access,
-    budget::Budget,
     client::Registry,
     error::RegistryError,
     failure::{Failure, Transient},
@@ -263,7 +262,10 @@ impl BlobReader {
                 expected,
                 found,
             })),
-            _ => Ok(()),
+            _ => {
+                failpoint::reach("pull-blob-received");
+                Ok(())
+            }
         }
     }
 }
@@ -301,6 +303,9 @@ impl Read for BlobReader {
         }
         *piece_read += count;
         *given += count as u64;
+        if (self.blob.size / 2..self.blob.size).contains(given) {
+            failpoint::reach("pull-blob-half-received");
+        }
         Ok(count)
     }
 }

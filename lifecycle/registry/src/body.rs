@@ -156,6 +156,11 @@ fn send_part(blob: &Blob, from: u64, length: u64, sender: &mpsc::Sender<Piece>) 
             // The request is over; whoever made it knows why.
             return Ok(());
         }
+        match left {
+            0 => failpoint::reach("push-blob-sent"),
+            left if left <= length / 2 => failpoint::reach("push-blob-half-sent"),
+            _ => {}
+        }
     }
     Ok(())
 }

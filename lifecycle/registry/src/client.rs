@@ -8,13 +8,12 @@ use std::{
     time::Duration,
 };
 
-use fetch::{FetchError, Proxies};
+use fetch::{Budget, FetchError, Proxies};
 use oci_image::Reference;
 use tokio::runtime::Runtime;
 
 use crate::{
     auth::Access,
-    budget::Budget,
     credentials::Credentials,
     error::RegistryError,
     host::Host,

@@ -24,6 +24,8 @@ pub struct Credentials {
     sources: Vec<Source>,
     helpers: Helpers,
     looked_at: Vec<String>,
+    /// What was found for a repository (`registry/repository`) when it was asked for beforehand.
+    settled: BTreeMap<String, Option<Login>>,
 }
 
 #[derive(Debug, Clone)]
@@ -144,6 +146,9 @@ impl Credentials {
         registry: &str,
         repository: &str,
     ) -> Result<Option<Login>, CredentialsError> {
+        if let Some(settled) = self.settled.get(&format!("{registry}/{repository}")) {
+            return Ok(settled.clone());
+        }
         for source in &self.sources {
             let found = match source {
                 Source::Given(logins) => longest(logins, registry, repository).cloned(),
@@ -154,6 +159,12 @@ impl Credentials {
             }
         }
         Ok(None)
+    }
+
+    /// Remembers what was found for a repository.
+    pub(crate) fn settle(&mut self, registry: &str, repository: &str, login: Option<Login>) {
+        self.settled
+            .insert(format!("{registry}/{repository}"), login);
     }
 
     /// Docker's order: the helper first; what stands in the file itself is left from before there was one.

@@ -25,7 +25,6 @@ mod auth;
 mod blob;
 mod blob_reader;
 mod body;
-mod budget;
 mod challenge;
 mod client;
 mod credentials;
@@ -44,6 +43,8 @@ mod request;
 mod scopes;
 mod token;
 mod upload;
+mod uploads;
+mod user;
 mod words;
 
 pub use asked::Asked;
@@ -57,4 +58,22 @@ pub use login::Login;
 pub use pull::Found;
 pub use push::{Push, Report};
 pub use referrers::{Artifact, Referrer};
+pub use uploads::Uploads;
 pub use words::Words;
+
+/// Every moment of a push or a pull at which tests let the program die, each in the order in which it comes.
+pub const FAILPOINTS: [&str; 11] = [
+    "push-upload-opened",
+    "push-before-blob",
+    "push-blob-half-sent",
+    // All of it is handed over; what the registry makes of it is not known.
+    "push-blob-sent",
+    "push-blob-acknowledged",
+    "push-config-sent",
+    // A manifest is sent under its tag: it is there and has its name in one step.
+    "push-before-tag",
+    "push-tag-given",
+    "pull-manifest-read",
+    "pull-blob-half-received",
+    "pull-blob-received",
+];

@@ -1,5 +1,6 @@
 //! Manifests by tag or digest: read with their digest held against what was asked for and what the registry announces.
 
+use fetch::Budget;
 use oci_image::{BlobDigest, Digest, LONGEST_MANIFEST, Reference};
 use reqwest::{
     Method,
@@ -9,7 +10,6 @@ use reqwest::{
 use crate::{
     asked::Asked,
     auth::Access,
-    budget::Budget,
     error::RegistryError,
     failure::Failure,
     host::Host,

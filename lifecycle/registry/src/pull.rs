@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fetch::Budget;
 use oci_image::{
     BlobDigest, BlobRef, BlobSource, Image, ImageDocument, LONGEST_CONFIG, LONGEST_MANIFEST,
     Manifest, Platform, ReadImageError, Reference, RemoteBlob,
@@ -12,7 +13,6 @@ use crate::{
     asked::Asked,
     auth::Access,
     blob_reader::{RemoteLayer, checked},
-    budget::Budget,
     client::{Registry, access},
     error::RegistryError,
     host::Host,
@@ -61,6 +61,7 @@ impl Registry {
         for _ in 0..DEEPEST_INDEX {
             match parsed(&fetched)? {
                 Manifest::Image(document) => {
+                    failpoint::reach("pull-manifest-read");
                     let image = self
                         .with_config(&host, &access, &named, &document, &budget)
                         .await?;

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, sync::PoisonError};
 
+use fetch::Budget;
 use oci_image::{BlobDigest, BlobSource, Document, Documents, Image, Layer, Reference};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -10,7 +11,6 @@ use crate::{
     auth::Access,
     blob::{Destination, Mount, Outcome, Presence},
     body::Blob,
-    budget::Budget,
     client::{Registry, access},
     error::RegistryError,
     host::Host,
@@ -46,8 +46,7 @@ impl Registry {
     /// Finds out whether pushing to a repository is allowed, before a build takes its time. The upload that this opens is used by
     /// the next blob, or given up when the last copy of this handle goes.
     pub fn check_push(&self, repository: &Reference) -> Result<(), RegistryError> {
-        let host = self.host(repository)?;
-        let access = access(repository, Right::Push);
+        let Target { host, access } = self.target(repository, Right::Push, &[])?;
         let budget = self.budget();
         let session = self.block_on(upload::open(self.http(), &host, &access, &budget))?;
         let mut sessions = host.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,15 +61,9 @@ impl Registry {
         repository: &Reference,
         digest: &BlobDigest,
     ) -> Result<bool, RegistryError> {
-        let host = self.host(repository)?;
-        let access = access(repository, Right::Pull);
+        let target = self.target(repository, Right::Pull, &[])?;
         let budget = self.budget();
-        let to = Destination {
-            host: &host,
-            access: &access,
-            mounts: &[],
-            budget: &budget,
-        };
+        let to = target.destination(&[], &budget);
         let found = self.block_on(self.inner().presence(&to, digest, None))?;
         Ok(found == Presence::Present)
     }
@@ -82,15 +75,9 @@ impl Registry {
         digest: &BlobDigest,
         from: &Reference,
     ) -> Result<bool, RegistryError> {
-        let host = self.host(repository)?;
-        let access = access(repository, Right::Push);
+        let target = self.target(repository, Right::Push, &[])?;
         let budget = self.budget();
-        let to = Destination {
-            host: &host,
-            access: &access,
-            mounts: &[],
-            budget: &budget,
-        };
+        let to = target.destination(&[], &budget);
         self.block_on(async {
             match self.inner().mount(&to, *digest, from).await? {
                 Mount::Done => {
@@ -98,7 +85,7 @@ impl Registry {
                     Ok(!matches!(found, Presence::Absent(_)))
                 }
                 Mount::Opened(session) => {
-                    upload::cancel(self.http(), &host, &access, session.url, &budget).await;
+                    upload::cancel(self.http(), to.host, to.access, session.url, &budget).await;
                     Ok(false)
                 }
                 Mount::Refused => Ok(false),
@@ -114,16 +101,10 @@ impl Registry {
         layer: &Layer,
         mount_from: &[Reference],
     ) -> Result<Outcome, RegistryError> {
-        let host = self.host(repository)?;
+        let target = self.target(repository, Right::Push, mount_from)?;
         let mounts = mounts_for(layer, mount_from);
-        let access = access(repository, Right::Push).wishing(&reading(&host, mount_from));
         let budget = self.budget();
-        let to = Destination {
-            host: &host,
-            access: &access,
-            mounts: &mounts,
-            budget: &budget,
-        };
+        let to = target.destination(&mounts, &budget);
         let blob = Blob::of_layer(layer);
         self.block_on(self.inner().ensure(&to, &blob, false))
     }
@@ -144,7 +125,7 @@ impl Registry {
         let Documents { config, manifest } = documents;
         self.block_on(async {
             for tags in by_repository(tags) {
-                let target = self.repository(tags[0], &[])?;
+                let target = self.target(tags[0], Right::Push, &[])?;
                 let to = target.destination(&[], &budget);
                 self.inner()
                     .ensure(&to, &of_document(config), false)
@@ -171,7 +152,7 @@ impl Registry {
         let mut mount_from = push.mount_from.to_vec();
         let mut first_outcomes = None;
         for tags in by_repository(push.tags) {
-            let target = self.repository(tags[0], &mount_from)?;
+            let target = self.target(tags[0], Right::Push, &mount_from)?;
             let to = target.destination(&[], budget);
             let content = Content {
                 image,
@@ -213,12 +194,16 @@ impl Registry {
         let mut rounds = 0;
         loop {
             rounds += 1;
+            failpoint::reach("push-before-tag");
             match self
                 .inner()
                 .put_manifest(&to, tag, &content.documents.manifest)
                 .await?
             {
-                Stored::Done => return Ok(()),
+                Stored::Done => {
+                    failpoint::reach("push-tag-given");
+                    return Ok(());
+                }
                 Stored::BlobsMissing(error) if rounds == MOST_ROUNDS => return Err(error),
                 Stored::BlobsMissing(_) => {
                     self.blobs(content, target, budget, true).await?;
@@ -271,20 +256,23 @@ impl Registry {
                 Err(_) => unreachable!("nothing cancels an upload but the end of this set"),
             });
             let outcome = outcome?;
-            if let Some(index) = index {
-                outcomes[index] = outcome;
+            match index {
+                Some(index) => outcomes[index] = outcome,
+                None => failpoint::reach("push-config-sent"),
             }
         }
         Ok(outcomes)
     }
 
-    fn repository(
+    /// A repository, and what is wanted of it.
+    fn target(
         &self,
         reference: &Reference,
+        right: Right,
         mount_from: &[Reference],
     ) -> Result<Target, RegistryError> {
         let host = self.host(reference)?;
-        let access = access(reference, Right::Push).wishing(&reading(&host, mount_from));
+        let access = access(reference, right).wishing(&reading(&host, mount_from));
         Ok(Target { host, access })
     }
 }
@@ -296,7 +284,7 @@ struct Content<'a> {
     mount_from: &'a [Reference],
 }
 
-/// A repository that is pushed to.
+/// A repository, as requests go to it.
 #[derive(Clone)]
 struct Target {
     host: Arc<Host>,

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use fetch::Budget;
 use oci_image::{BlobDigest, BlobRef, Document, LONGEST_MANIFEST, Reference};
 use reqwest::{
     Method,
@@ -17,7 +18,6 @@ use crate::{
     auth::Access,
     blob::Destination,
     body::Blob,
-    budget::Budget,
     client::{Registry, access},
     error::RegistryError,
     failure::Failure,

@@ -5,7 +5,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use fetch::{RedirectProblem, RequestProblem, RetryPolicy, Tries};
+use fetch::{Budget, RedirectProblem, RequestProblem, RetryPolicy, Tries};
 use oci_image::BlobDigest;
 use reqwest::{
     Method, Response,
@@ -18,7 +18,6 @@ use crate::{
     asked::Asked,
     auth::{Access, Refusal},
     body::{Payload, Progress},
-    budget::Budget,
     challenge::challenges,
     credentials::Credentials,
     error::RegistryError,

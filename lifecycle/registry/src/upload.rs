@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fetch::Tries;
+use fetch::{Budget, Tries};
 use reqwest::{
     Method,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE},
@@ -15,7 +15,6 @@ use crate::{
     address,
     auth::Access,
     body::{Blob, Payload},
-    budget::Budget,
     error::RegistryError,
     failure::Failure,
     host::Host,
@@ -260,11 +259,13 @@ pub(crate) async fn open(
 ) -> Result<Session, RegistryError> {
     let target = Target::Path(format!("/v2/{}/blobs/uploads/", access.repository));
     let call = Call::new(host, access, Method::POST, target);
-    http.ask(&call, budget, |reply| match reply.status {
+    let opened = http.ask(&call, budget, |reply| match reply.status {
         202 => Session::opened(host, &reply),
         _ => Err(reply.refused("push").into()),
-    })
-    .await
+    });
+    let opened = opened.await?;
+    failpoint::reach("push-upload-opened");
+    Ok(opened)
 }
 
 /// Gives an upload up, so that the registry need not keep it for days. Whether that works does not matter to the push.

@@ -26,6 +26,10 @@ pub const CACHE_METADATA: &str = "io.buildpacks.lifecycle.cache.metadata";
 pub const EXEC_ENV: &str = "io.buildpacks.exec-env";
 /// The stack that a base image belongs to.
 pub const STACK_ID: &str = "io.buildpacks.stack.id";
+/// The mixins of a base image, a list in JSON (Platform API before 0.12).
+pub const STACK_MIXINS: &str = "io.buildpacks.stack.mixins";
+/// `false` on images that cannot be rebased.
+pub const REBASABLE: &str = "io.buildpacks.rebasable";
 /// The target that a base image is.
 pub const BASE_ID: &str = "io.buildpacks.base.id";
 /// Its distribution.

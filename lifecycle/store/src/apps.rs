@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::locks::Lock;
-use crate::{Store, disk, failpoint};
+use crate::{Store, disk};
 
 /// One app's cached layers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use oci_image::{BlobDigest, Digest};
 use tempfile::NamedTempFile;
 
 use crate::error::StoreError;
-use crate::{Store, disk, failpoint};
+use crate::{Store, disk};
 
 impl Store {
     /// Where the blob is, if it is there with this size.

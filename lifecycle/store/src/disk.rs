@@ -65,11 +65,11 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut file = new_file(folder).map_err(failed())?;
     file.write_all(bytes).map_err(failed())?;
     file.as_file().sync_all().map_err(failed())?;
-    crate::failpoint::reach("file-written");
+    failpoint::reach("file-written");
     file.persist(path)
         .map_err(|error| error.error)
         .map_err(failed())?;
-    crate::failpoint::reach("file-renamed");
+    failpoint::reach("file-renamed");
     sync_folder(folder)
 }
 

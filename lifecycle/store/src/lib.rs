@@ -19,7 +19,6 @@ pub mod apps;
 mod blobs;
 mod disk;
 mod error;
-mod failpoint;
 mod images;
 mod layers;
 mod locks;
@@ -32,7 +31,6 @@ mod trees;
 
 pub use blobs::BlobWriter;
 pub use error::StoreError;
-pub use failpoint::{FAILPOINTS, arm as arm_failpoint};
 pub use images::NamedImage;
 pub use locks::Lock;
 pub use prune::{Limits, Pruned, Usage};
@@ -40,6 +38,18 @@ pub use temporary::Temporary;
 pub use trees::{StagedTree, Tree};
 
 use std::path::{Path, PathBuf};
+
+/// Every moment of a write at which tests let the program die, in the order in which a build first reaches them.
+pub const FAILPOINTS: [&str; 8] = [
+    "temporary-made",
+    "blob-written",
+    "blob-renamed",
+    "tree-owners-written",
+    "tree-renamed",
+    "file-written",
+    "file-renamed",
+    "app-saved",
+];
 
 /// The store, in its two folders.
 #[derive(Debug, Clone)]

@@ -39,7 +39,7 @@ impl Temporary {
         };
         let path = lock_path.with_extension("");
         std::fs::create_dir(&path).map_err(StoreError::io("made", &path))?;
-        crate::failpoint::reach("temporary-made");
+        failpoint::reach("temporary-made");
         Ok(Self {
             path,
             lock_path,

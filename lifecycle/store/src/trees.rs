@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::temporary::Temporary;
-use crate::{Store, disk, failpoint};
+use crate::{Store, disk};
 
 /// An unpacked layer. Nobody writes into it.
 #[derive(Debug, Clone)]

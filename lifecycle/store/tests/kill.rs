@@ -92,7 +92,7 @@ fn child_of_the_tests() {
         return;
     };
     if let Some(name) = std::env::var_os(FAILPOINT) {
-        assert!(store::arm_failpoint(name.to_str().unwrap()));
+        assert!(failpoint::arm(name.to_str().unwrap(), store::FAILPOINTS));
     }
     let content = std::env::var(CONTENT).unwrap().parse().unwrap();
     work(&open(Path::new(&folder)), Content(content));

@@ -1,59 +1,36 @@
 //! Docker and Podman beside the test, with folders of their own and no bridge: containers run with `--network host`.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use test_servers::daemon::Daemon;
 
+use crate::program::Said;
 use crate::running::Running;
 use crate::skip;
+
+/// Podman's settings, in the engine's folder.
+const CONFIGURATION: &str = "containers.conf";
 
 /// A way to load and run images.
 #[derive(Debug)]
 pub struct Engine {
     base: Vec<String>,
-    run: Vec<String>,
-    _daemon: Option<Running>,
+    daemon: Option<Daemon>,
     folder: TempDir,
 }
 
 impl Engine {
     /// A `dockerd` of the test's own; it needs root.
     pub fn docker() -> Option<Self> {
-        let daemon = skip::tool("dockerd")?;
         let client = skip::tool("docker")?;
-        if !skip::is_root() {
-            skip::because("dockerd needs root");
-            return None;
-        }
-        // Not below TMPDIR: the path of a Unix socket ends at 108 bytes.
-        let folder =
-            TempDir::with_prefix_in("longshore-docker-", "/tmp").expect("a temporary folder");
-        let socket = format!("unix://{}/docker.sock", folder.path().display());
-        let mut command = Command::new(daemon);
-        command.args([
-            "--bridge=none",
-            "--iptables=false",
-            "--ip6tables=false",
-            "-H",
-            &socket,
-        ]);
-        for (flag, name) in [
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "pid"),
-        ] {
-            command.arg(flag).arg(folder.path().join(name));
-        }
-        let mut daemon = Running::start(command);
-        daemon.wait_until_it_says("API listen on");
-        let base = vec![program(client), "-H".to_owned(), socket];
+        let daemon = Daemon::docker(&[])?;
         Some(Self {
-            base,
-            run: Vec::new(),
-            _daemon: Some(daemon),
-            folder,
+            base: vec![program(client), "-H".to_owned(), daemon.host()],
+            folder: TempDir::with_prefix("longshore-docker-").expect("a temporary folder"),
+            daemon: Some(daemon),
         })
     }
 
@@ -88,25 +65,20 @@ impl Engine {
         ] {
             base.extend(words.split(' ').map(str::to_owned));
         }
-        // Podman asks for more open files than a machine's hard limit may allow.
-        let run = [
-            "--ulimit",
-            "nofile=1024:1024",
-            "--ulimit",
-            "nproc=1024:1024",
-        ]
-        .map(str::to_owned)
-        .into();
+        // Podman asks for more open files than a machine's hard limit may allow; pods take no flag for that.
+        let limits =
+            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+        std::fs::write(folder.path().join(CONFIGURATION), limits)
+            .expect("the folder can be written");
         Some(Self {
             base,
-            run,
-            _daemon: None,
+            daemon: None,
             folder,
         })
     }
 
     /// `load`s an archive and returns the name it got.
-    pub fn load(&self, archive: &std::path::Path) -> String {
+    pub fn load(&self, archive: &Path) -> String {
         let said = self
             .command(&[OsStr::new("load"), OsStr::new("-i"), archive.as_os_str()])
             .output();
@@ -125,9 +97,8 @@ impl Engine {
 
     /// What the daemon listens on, as `DOCKER_HOST` says it.
     pub fn host(&self) -> String {
-        let at = self.base.iter().position(|word| word == "-H");
-        let socket = at.and_then(|at| self.base.get(at + 1));
-        socket.expect("a daemon has a socket").clone()
+        let daemon = self.daemon.as_ref();
+        daemon.expect("only Docker has a daemon").host()
     }
 
     /// Pulls an image from a registry on loopback, over plain HTTP.
@@ -156,7 +127,6 @@ impl Engine {
             "--entrypoint",
             entrypoint,
         ];
-        words.extend(self.run.iter().map(String::as_str));
         words.push(image);
         words.extend(command);
         let said = self.command(&words).output().expect("the engine starts");
@@ -172,11 +142,27 @@ impl Engine {
     /// `run`s an image on the host's network.
     pub fn start(&self, options: &[&str], image: &str, command: &[&str]) -> Running {
         let mut words = vec!["run", "--rm", "--network", "host"];
-        words.extend(self.run.iter().map(String::as_str));
         words.extend(options);
         words.push(image);
         words.extend(command);
         Running::start(self.command(&words))
+    }
+
+    /// Podman plays a pod of Kubernetes that has one container, to its end.
+    pub fn play(&self, pod: &Path, container: &str) -> Said {
+        let run = |words: &[&OsStr]| self.command(words).output().expect("the engine starts");
+        let played = run(&["kube".as_ref(), "play".as_ref(), pod.as_ref()]);
+        assert!(played.status.success(), "{played:?}");
+        let ended = run(&["wait".as_ref(), container.as_ref()]);
+        let code = String::from_utf8_lossy(&ended.stdout).trim().parse();
+        let said = Said::from(run(&["logs".as_ref(), container.as_ref()]));
+        // The next pod has new volumes.
+        run(&["kube".as_ref(), "down".as_ref(), pod.as_ref()]);
+        run(&["volume".as_ref(), "prune".as_ref(), "-f".as_ref()]);
+        Said {
+            code: code.expect("an exit code"),
+            ..said
+        }
     }
 
     fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
@@ -185,6 +171,7 @@ impl Engine {
             .args(&self.base[1..])
             .args(arguments)
             .env("HOME", self.folder.path())
+            .env("CONTAINERS_CONF", self.folder.path().join(CONFIGURATION))
             .env_remove("DOCKER_HOST");
         command
     }

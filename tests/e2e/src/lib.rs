@@ -15,11 +15,12 @@ pub mod program;
 pub mod proxy;
 pub mod random;
 pub mod redis;
-pub mod registry;
 pub mod running;
 pub mod server;
+pub mod stack;
 pub mod standalone;
 pub mod trace;
 pub mod traces_left;
 
+pub use test_servers::registry;
 pub use test_skip as skip;

@@ -34,8 +34,13 @@ impl Longshore {
 
     /// In a copy of the shared home.
     pub fn copied() -> Self {
+        Self::at(Self::copied_home())
+    }
+
+    /// A copy of the shared home, base images included.
+    pub fn copied_home() -> Home {
         Self::shared();
-        Self::at(Home::copied())
+        Home::copied()
     }
 
     /// In any home.

@@ -17,6 +17,13 @@ impl Random {
         self.0 ^= self.0 << 17;
         f64::from((self.0 >> 32) as u32) / f64::from(u32::MAX)
     }
+
+    /// Bytes that nothing makes smaller.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count)
+            .map(|_| (self.fraction() * 255.0) as u8)
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! A real redis-server on loopback.
 
-use std::net::TcpListener;
 use std::process::Command;
 
 use tempfile::TempDir;
+
+pub use test_servers::free_port;
 
 use crate::running::Running;
 use crate::skip;
@@ -40,13 +41,4 @@ impl Redis {
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
-}
-
-/// A port that nobody listens on just now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener
-        .local_addr()
-        .expect("a bound port has an address")
-        .port()
 }

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use test_servers::certificate::Certificate;
 
 /// What is answered to one path.
 #[derive(Clone, Debug)]
@@ -61,7 +61,9 @@ impl Server {
 
     /// Serves HTTPS for `localhost` and 127.0.0.1 with a certificate of an authority made up just now.
     pub fn start_tls(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
-        let (authority, config) = certificate();
+        let Certificate {
+            authority, config, ..
+        } = Certificate::new();
         Self::with_tls(Some(authority), Some(config), answer)
     }
 
@@ -193,65 +195,4 @@ fn serve(
         stream.write_all(&answer.body)?;
     }
     stream.flush()
-}
-
-/// A made-up authority and a server's certificate signed by it, as PEM files.
-#[derive(Clone, Debug)]
-pub struct CertificateFiles {
-    /// The authority to trust.
-    pub authority: String,
-    /// The certificate for `localhost` and 127.0.0.1.
-    pub certificate: String,
-    /// Its key.
-    pub key: String,
-}
-
-/// For servers that read files.
-pub fn certificate_files() -> CertificateFiles {
-    let (authority, certificate, key) = make_certificate();
-    CertificateFiles {
-        authority,
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    }
-}
-
-/// For our own server.
-fn certificate() -> (String, Arc<ServerConfig>) {
-    let (authority, certificate, key) = make_certificate();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring knows TLS 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], secret)
-        .expect("key and certificate belong together");
-    (authority, Arc::new(config))
-}
-
-/// A made-up authority (as PEM) and a server's certificate signed by it.
-fn make_certificate() -> (String, rcgen::Certificate, rcgen::KeyPair) {
-    let authority_key = rcgen::KeyPair::generate().expect("a key");
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("no names to be wrong");
-    parameters
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, "Longshore test authority");
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    // Python from 3.13 on insists on what RFC 5280 asks of a certificate: usages, and the issuer's key identifier.
-    parameters.key_usages = vec![
-        rcgen::KeyUsagePurpose::KeyCertSign,
-        rcgen::KeyUsagePurpose::CrlSign,
-    ];
-    let authority = parameters
-        .self_signed(&authority_key)
-        .expect("a certificate");
-    let issuer = rcgen::Issuer::from_params(&parameters, &authority_key);
-
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let mut parameters = rcgen::CertificateParams::new(names).expect("valid names");
-    parameters.use_authority_key_identifier_extension = true;
-    let certificate = parameters.signed_by(&key, &issuer).expect("a certificate");
-    (authority.pem(), certificate, key)
 }

@@ -11,7 +11,6 @@ mod log;
 mod routes;
 mod server;
 mod store;
-mod tls;
 
 pub use access::Auth;
 pub use fault::Fault;
@@ -23,6 +22,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use test_servers::certificate::Certificate;
 
 use crate::server::{Role, serve};
 use crate::store::Store;
@@ -115,8 +116,8 @@ impl TestRegistry {
 
     /// A registry that behaves like this.
     pub fn with(options: Options) -> Self {
-        let (authority, tls) = match options.tls.then(tls::certificate) {
-            Some((authority, config)) => (Some(authority), Some(config)),
+        let (authority, tls) = match options.tls.then(Certificate::new) {
+            Some(made) => (Some(made.authority), Some(made.config)),
             None => (None, None),
         };
         let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");

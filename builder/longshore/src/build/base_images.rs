@@ -40,11 +40,8 @@ pub(crate) fn find(
     context: &Context,
 ) -> Result<Bases, Failure> {
     let open = |option: &str, name: Option<&String>| -> Result<Option<Given>, Failure> {
-        let Some(name) = name else { return Ok(None) };
-        let given = open(option, name, registries, context)?;
-        let given = given.ok_or_else(|| not_there(option, name))?;
-        check_platform(option, name, given.image.image.config())?;
-        Ok(Some(given))
+        let given = name.map(|name| must_open(option, name, registries, context));
+        given.transpose()
     };
     let build = open("--build-image", request.bases.build_image.as_ref())?;
     let run = open("--run-image", request.bases.run_image.as_ref())?;
@@ -74,6 +71,19 @@ pub(crate) fn find(
         (None, None) => return Err(not_there("--run-image", "")),
     };
     Ok(Bases { build_trees, run })
+}
+
+/// The image of a name, which has to be there and to be for this machine.
+pub(crate) fn must_open(
+    option: &str,
+    name: &str,
+    registries: &Registries<'_>,
+    context: &Context,
+) -> Result<Given, Failure> {
+    let given = open(option, name, registries, context)?;
+    let given = given.ok_or_else(|| not_there(option, name))?;
+    check_platform(option, name, given.image.image.config())?;
+    Ok(given)
 }
 
 /// The image of a name; `None` where there is none. A name that begins with a registry's host is looked for there, any other in the store.
@@ -141,7 +151,7 @@ fn open_here(name: &str, context: &Context) -> Result<Option<Given>, Failure> {
 }
 
 /// Docker's rule for the first part of a reference.
-fn names_a_registry(name: &str) -> bool {
+pub(crate) fn names_a_registry(name: &str) -> bool {
     name.split_once('/')
         .is_some_and(|(first, _)| first.contains(['.', ':', '[']) || first == "localhost")
 }

@@ -1,10 +1,11 @@
 //! The cached layers of a build as an image in a registry, so that a build on another machine goes on from there.
 //!
-//! It is an ordinary image whose label `io.buildpacks.lifecycle.cache.metadata` says which layer is whose (the reference lifecycle's
-//! format). A layer that is in the app's image too is the same blob, and is sent once.
+//! A layer that is in the app's image too is the same blob, and is sent once.
 
-use cnb_spec::labels::{CACHE_METADATA, CacheMetadata};
-use oci_image::{DiffId, History, Image, ImageConfig, Layer, Platform, Reference};
+use cnb_spec::labels::CacheMetadata;
+use lifecycle::cache_image::{cache_image, cached_metadata};
+use lifecycle::images::ImageError;
+use oci_image::{DiffId, Image, Layer, Platform, Reference};
 use registry::{Push, Registry, RegistryError};
 
 use super::request::Request;
@@ -58,8 +59,7 @@ impl CacheImage {
 
     /// What the last build left, if anything.
     pub(crate) fn metadata(&self) -> Option<CacheMetadata> {
-        let labels = &self.found.as_ref()?.config().config.labels;
-        serde_json::from_str(labels.get(CACHE_METADATA)?).ok()
+        cached_metadata(self.found.as_ref()?)
     }
 
     /// The layer with this content. It is fetched when it is read.
@@ -73,19 +73,8 @@ impl CacheImage {
         &self,
         layers: Vec<Layer>,
         metadata: &CacheMetadata,
-    ) -> Result<(), RegistryError> {
-        let Platform {
-            os, architecture, ..
-        } = Platform::LINUX_AMD64;
-        let label = serde_json::to_string(metadata).expect("the metadata's keys are texts");
-        let mut config = ImageConfig::new(os, architecture);
-        config
-            .config
-            .labels
-            .insert(CACHE_METADATA.to_owned(), label);
-        let image = layers.into_iter().fold(Image::new(config), |image, layer| {
-            image.with_layer(layer, History::default())
-        });
+    ) -> Result<(), ImageError> {
+        let image = cache_image(layers, metadata).map_err(ImageError::new)?;
         let before = self
             .found
             .as_ref()
@@ -95,6 +84,7 @@ impl CacheImage {
             mount_from: &self.mount_from,
             previous: before,
         };
-        self.registry.push_image(&image, &push).map(drop)
+        let pushed = self.registry.push_image(&image, &push);
+        pushed.map(drop).map_err(ImageError::new)
     }
 }

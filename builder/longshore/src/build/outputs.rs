@@ -1,6 +1,6 @@
 //! Writing the image wherever else it was asked for: OCI layouts and archives.
 
-use oci_image::{ArchiveKind, write_archive_file, write_layout};
+use oci_image::{ArchiveKind, Image, ImageName, write_archive_file, write_layout};
 
 use super::Built;
 use super::request::Request;
@@ -11,20 +11,29 @@ use crate::errors;
 use crate::failure::Failure;
 
 pub(crate) fn write(request: &Request, built: &Built, context: &Context) -> Result<(), Failure> {
-    for place in &request.outputs {
-        let name = Some(&built.name);
+    write_to(&request.outputs, &built.image, Some(&built.name), context)
+}
+
+/// Writes an image to each of the places, with this name in it.
+pub(crate) fn write_to(
+    places: &[Place],
+    image: &Image,
+    name: Option<&ImageName>,
+    context: &Context,
+) -> Result<(), Failure> {
+    for place in places {
         let (path, written) = match place {
-            Place::Layout(folder) => (folder, write_layout(folder, &built.image, name)),
+            Place::Layout(folder) => (folder, write_layout(folder, image, name)),
             Place::OciArchive(path) => (
                 path,
-                write_archive_file(path, ArchiveKind::Oci, &built.image, name),
+                write_archive_file(path, ArchiveKind::Oci, image, name),
             ),
             Place::DockerArchive(path) => (
                 path,
-                write_archive_file(path, ArchiveKind::Docker, &built.image, name),
+                write_archive_file(path, ArchiveKind::Docker, image, name),
             ),
             Place::Daemon(name) => {
-                docker::write(name, &built.image, context)?;
+                docker::write(name, image, context)?;
                 continue;
             }
         };

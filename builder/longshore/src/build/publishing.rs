@@ -1,10 +1,9 @@
 //! The image on its way to registries: rights are asked for before the build, layers sent as they come, the names given last.
 
 use std::sync::{Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
-use oci_image::{BlobDigest, Image, Layer, Reference};
-use registry::{Outcome, Push, Registry, RegistryError, Report};
+use oci_image::{BlobDigest, Image, Layer};
+use registry::{Outcome, RegistryError, Report, Uploads};
 
 use super::base_images::Given;
 use super::request::Request;
@@ -14,18 +13,11 @@ use crate::registries::{self, Registries};
 /// Where the image goes.
 #[derive(Debug)]
 pub(crate) struct Publishing {
-    registry: Registry,
-    targets: Vec<Reference>,
-    /// Repositories that may have layers already.
-    mount_from: Vec<Reference>,
+    uploads: Uploads,
     /// What the first name leads to now.
     previous: Option<BlobDigest>,
-    uploads: Mutex<Vec<Upload>>,
     report: Mutex<Option<Report>>,
 }
-
-/// A layer that is being sent.
-type Upload = JoinHandle<Result<(BlobDigest, Outcome), RegistryError>>;
 
 impl Publishing {
     /// Fails where publishing would not be allowed: after the build it would be late to hear so.
@@ -60,63 +52,32 @@ impl Publishing {
             .filter(|given| given.repository.as_ref() == Some(first))
             .map(|given| given.image.image.documents().manifest.digest)
             .next();
+        let registry = registries.client()?.clone();
         Ok(Some(Self {
-            registry: registries.client()?.clone(),
-            targets: request.publish.clone(),
-            mount_from: mount_from.collect(),
+            uploads: Uploads::new(registry, request.publish.clone(), mount_from.collect()),
             previous,
-            uploads: Mutex::default(),
             report: Mutex::default(),
         }))
     }
 
     /// Sends a layer while the build goes on.
     pub(crate) fn send(&self, layer: &Layer) {
-        let Some(target) = self.targets.first().cloned() else {
-            return;
-        };
-        let (registry, layer) = (self.registry.clone(), layer.clone());
-        let mount_from = self.mount_from.clone();
-        let upload = thread::spawn(move || {
-            let outcome = registry.push_layer(&target, &layer, &mount_from)?;
-            Ok((layer.digest, outcome))
-        });
-        self.uploads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(upload);
+        self.uploads.send(layer);
     }
 
     /// Sends what is not there yet, and gives the image its names.
     pub(crate) fn publish(&self, image: &Image) -> Result<(), RegistryError> {
-        let uploads =
-            std::mem::take(&mut *self.uploads.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut sent = Vec::new();
-        for upload in uploads {
-            let ended = upload.join();
-            sent.push(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        let push = Push {
-            tags: &self.targets,
-            mount_from: &self.mount_from,
-            previous: self.previous,
-        };
-        let mut report = self.registry.push_image(image, &push)?;
-        // What was sent before is there when all is looked through; how it came there is of interest.
-        for (layer, outcome) in image.layers().iter().zip(&mut report.layers) {
-            let before = sent.iter().find(|(digest, _)| *digest == layer.digest);
-            if let Some((_, how)) = before {
-                outcome.clone_from(how);
-            }
-        }
+        let report = self.uploads.finish(image, self.previous)?;
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         Ok(())
     }
 
     /// `registry.example/app@sha256:…`
     pub(crate) fn references(&self, manifest: BlobDigest) -> Vec<String> {
-        let exact = |target: &Reference| target.with_digest(manifest).to_string();
-        self.targets.iter().map(exact).collect()
+        let targets = self.uploads.targets().iter();
+        targets
+            .map(|target| target.with_digest(manifest).to_string())
+            .collect()
     }
 
     /// What each layer needed, the lowest first.

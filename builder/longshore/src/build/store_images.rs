@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use lifecycle::images::{CommittedImage, ImageError, ImageStore, OpenedImage};
 use oci_image::layer::LayerContents;
-use oci_image::{BlobDigest, BlobSource, DiffId, Image, ImageName, Layer};
-use store::{NamedImage, Store};
+use oci_image::{BlobDigest, DiffId, Image, ImageName, Layer};
+use store::Store;
 
 use super::base_images::Given;
 use super::publishing::Publishing;
@@ -53,37 +53,6 @@ impl<'a> StoreImages<'a> {
 
     fn store(&self) -> &'a Store {
         &self.context.store
-    }
-
-    /// Gives the image its names here. Layers that are elsewhere are fetched: a name must not lead to half an image.
-    fn name(&self, image: &Image) -> Result<(), ImageError> {
-        for layer in image.layers() {
-            if matches!(layer.source, BlobSource::Remote(_))
-                && self
-                    .store()
-                    .blob(&layer.digest, layer.size)
-                    .map_err(ImageError::new)?
-                    .is_none()
-            {
-                self.context.take_in(layer).map_err(ImageError::new)?;
-            }
-        }
-        let documents = image.documents();
-        self.store()
-            .write_blob(&documents.config.bytes)
-            .map_err(ImageError::new)?;
-        let manifest = self
-            .store()
-            .write_blob(&documents.manifest.bytes)
-            .map_err(ImageError::new)?;
-        for name in &self.names {
-            let named = NamedImage {
-                name: name.to_string(),
-                manifest,
-            };
-            self.store().name_image(&named).map_err(ImageError::new)?;
-        }
-        Ok(())
     }
 }
 
@@ -141,16 +110,13 @@ impl ImageStore for StoreImages<'_> {
             publishing.publish(image).map_err(ImageError::new)?;
         }
         if !self.names.is_empty() {
-            self.name(image)?;
+            let kept = self.context.keep_image(image, &self.names);
+            kept.map_err(ImageError::new)?;
         }
         *self
             .committed
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(image.clone());
-        let manifest = image.documents().manifest;
-        Ok(CommittedImage {
-            manifest: manifest.digest,
-            manifest_size: manifest.bytes.len() as u64,
-        })
+        Ok(CommittedImage::with_manifest(image))
     }
 }

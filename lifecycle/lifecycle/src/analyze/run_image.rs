@@ -46,20 +46,30 @@ pub fn choose_run_image(
     output: &Output,
 ) -> Result<String, ChooseRunImageError> {
     let images = file.images(output)?;
-    let Some(first) = images.first().filter(|image| !image.image.is_empty()) else {
+    let first = images.first().ok_or(ChooseRunImageError::NoneListed)?;
+    choose_mirror(first, output_image, accessible)
+}
+
+/// Chooses among an image and its mirrors, as [`choose_run_image`] does.
+pub fn choose_mirror(
+    run_image: &RunImage,
+    output_image: &ImageName,
+    accessible: impl Fn(&str) -> bool,
+) -> Result<String, ChooseRunImageError> {
+    if run_image.image.is_empty() {
         return Err(ChooseRunImageError::NoneListed);
-    };
+    }
     let in_same_registry = |name: &&str| {
         let parsed = name.parse::<ImageName>();
         parsed.is_ok_and(|name| name.registry() == output_image.registry())
     };
-    let near = first.names().filter(in_same_registry);
-    let mut candidates = near.chain(first.names());
+    let near = run_image.names().filter(in_same_registry);
+    let mut candidates = near.chain(run_image.names());
     let chosen = candidates.find(|name| accessible(name));
     chosen
         .map(str::to_owned)
         .ok_or_else(|| ChooseRunImageError::NoneAccessible {
-            tried: first.names().map(str::to_owned).collect(),
+            tried: run_image.names().map(str::to_owned).collect(),
         })
 }
 

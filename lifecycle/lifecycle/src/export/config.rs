@@ -50,14 +50,14 @@ pub(super) fn image(
     let created = rfc3339(inputs.created.unwrap_or(CREATED));
     // Earlier Platform APIs have no history: entries that say nothing.
     let tells = inputs.platform_api.at_least(12);
-    let base_layers = run_image.image.layers().len();
     let base = run_image.image.clone().with_config(|config| {
         config.created = Some(created.clone());
-        let before = std::mem::take(&mut config.history);
+        // The reference implementation gives all entries the time of the image.
         config.history = if tells {
-            one_a_layer(before, base_layers, &created)
+            let entries = config.history_of_layers().into_iter();
+            entries.map(|entry| entry_of(entry, &created)).collect()
         } else {
-            vec![blank(&created); base_layers]
+            vec![blank(&created); config.rootfs.diff_ids.len()]
         };
         set_container(&mut config.config, inputs, default_process);
         config.config.labels.extend(labels);
@@ -98,27 +98,14 @@ fn set_container(
 }
 
 fn blank(created: &str) -> History {
-    History {
-        created: Some(created.to_owned()),
-        ..History::default()
-    }
+    entry_of(History::default(), created)
 }
 
-/// Exactly one entry for each layer: readers count on it, and base images do not always have it.
-fn one_a_layer(history: Vec<History>, layers: usize, created: &str) -> Vec<History> {
-    let entries = history.into_iter().filter(|entry| !entry.empty_layer);
-    // The reference implementation gives them all the time of the image.
-    let entries: Vec<History> = entries
-        .map(|entry| History {
-            created: Some(created.to_owned()),
-            ..entry
-        })
-        .collect();
-    if entries.len() == layers {
-        return entries;
+fn entry_of(entry: History, created: &str) -> History {
+    History {
+        created: Some(created.to_owned()),
+        ..entry
     }
-    // Nobody can say which entry is for which layer.
-    vec![blank(created); layers]
 }
 
 /// The labels that this build adds. A buildpack's own cannot take the place of the lifecycle's.
@@ -180,21 +167,5 @@ mod tests {
         ] {
             assert_eq!(rfc3339(seconds), text);
         }
-    }
-
-    #[test]
-    fn one_a_layer_cases() {
-        let entry = |text: &str, empty_layer| History {
-            created_by: Some(text.to_owned()),
-            empty_layer,
-            ..History::default()
-        };
-        let history = vec![entry("a", false), entry("ENV", true)];
-        let expected = History {
-            created: Some("now".to_owned()),
-            ..entry("a", false)
-        };
-        assert_eq!(one_a_layer(history.clone(), 1, "now"), [expected]);
-        assert_eq!(one_a_layer(history, 2, "now"), vec![blank("now"); 2]);
     }
 }

@@ -3,11 +3,12 @@
 use cnb_spec::api::PlatformApi;
 use cnb_spec::bom::{BomOwner, OwnedBomEntry};
 use cnb_spec::build_toml::BuildToml;
-use cnb_spec::report::{BuildReport, ImageReport, Report};
+use cnb_spec::report::{BuildReport, Report};
 
 use super::{BuiltBuildpack, ExportError, ExportInputs};
 use crate::files::{parse_toml, read_text_below, write_toml};
 use crate::images::CommittedImage;
+use crate::save::image_report;
 
 pub(super) fn write_report(
     inputs: &ExportInputs,
@@ -15,12 +16,7 @@ pub(super) fn write_report(
     image: &CommittedImage,
 ) -> Result<(), ExportError> {
     let report = Report {
-        image: ImageReport {
-            tags: inputs.names.clone(),
-            digest: image.manifest.to_string(),
-            manifest_size: Some(image.manifest_size),
-            ..ImageReport::default()
-        },
+        image: image_report(&inputs.names, image),
         build: if has_bom(inputs.platform_api) {
             Some(build_report(inputs, buildpacks)?)
         } else {

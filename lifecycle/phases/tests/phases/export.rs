@@ -522,29 +522,10 @@ fn exporter_run_image() {
 }
 
 #[test]
-fn images_that_are_not_layouts() {
+fn layouts_are_experimental() {
     let fixture = fixture("0.12");
     fixture.build();
-    for (phase, code) in [("analyzer", 32), ("exporter", 62)] {
-        for (env, what) in [
-            (&[("CNB_USE_LAYOUT", "")][..], "a registry"),
-            (
-                &[("CNB_USE_LAYOUT", ""), ("CNB_USE_DAEMON", "1")],
-                "a Docker daemon (-daemon)",
-            ),
-        ] {
-            let ended = fixture.phase(phase, &[], env);
-            assert_eq!(ended.code, Some(code), "{ended:?}");
-            assert!(ended.stdout.contains(&format!("ERROR: failed to access images: images in {what} are not supported yet; use OCI layouts: -layout -layout-dir=<folder>")), "{ended:?}");
-        }
-        let ended = fixture.phase(phase, &["-cache-image=test/cache"], &[]);
-        assert_eq!(ended.code, Some(code), "{ended:?}");
-        assert!(
-            ended
-                .stdout
-                .contains("'test/cache': cache images in a registry are not supported yet"),
-            "{ended:?}"
-        );
+    for phase in ["analyzer", "exporter"] {
         let ended = fixture.phase(phase, &[], &[("CNB_EXPERIMENTAL_MODE", "error")]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stdout.contains("ERROR: Platform requested experimental feature 'export to OCI layout format'\nERROR: experimental features are disabled by CNB_EXPERIMENTAL_MODE=error"), "{ended:?}");

@@ -105,8 +105,14 @@ impl Fixture {
     }
 
     fn finish(&self, mut command: Command, env: &[(&str, &str)]) -> Ended {
-        let as_root = env.iter().any(|(name, _)| *name == "AS_ROOT");
-        give_all(self.scratch.path(), if as_root { 0 } else { USER });
+        let as_root = env.iter().find(|(name, _)| *name == "AS_ROOT");
+        // Empty: the files are root's, too.
+        let owner = match as_root {
+            Some((_, "")) => 0,
+            _ => USER,
+        };
+        let as_root = as_root.is_some();
+        give_all(self.scratch.path(), owner);
         command.env_clear().envs(env.iter().copied());
         let path = std::env::var_os("PATH").unwrap();
         let defaults = [

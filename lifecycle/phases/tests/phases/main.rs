@@ -7,6 +7,8 @@ mod chain;
 #[cfg(test)]
 mod detect;
 #[cfg(test)]
+mod docker;
+#[cfg(test)]
 mod export;
 #[cfg(test)]
 mod fixture;
@@ -16,3 +18,5 @@ mod images;
 mod library;
 #[cfg(test)]
 mod rebuild;
+#[cfg(test)]
+mod registry;

@@ -265,8 +265,8 @@ fn restorer_wrong_inputs() {
         ended.stdout.contains("cannot use the cache folder '/none'"),
         "{ended:?}"
     );
-    let ended = fixture.phase("restorer", &["-cache-image=test/cache"], &[]);
-    assert_eq!(ended.code, Some(42), "{ended:?}");
+    let ended = fixture.phase("restorer", &["-cache-image=NO NAME"], &[]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
     let ended = fixture.phase("restorer", &["-cache-dir="], &[]);
     assert!(
         ended

@@ -146,7 +146,11 @@ fn documents_that_are_refused() {
             json!({"schemaVersion": 1, "fsLayers": []}),
             "has the outdated schema 1",
         ),
-        ("arm", arm, "has no image for this platform"),
+        (
+            "arm",
+            arm,
+            "has no image for linux/amd64, but for linux/arm64",
+        ),
         ("dangling", dangling, "is missing"),
         ("text", json!("text"), "is not what it should be"),
     ] {

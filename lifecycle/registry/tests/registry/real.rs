@@ -2,32 +2,32 @@
 //! And skopeo, to see that another client gets the same.
 
 mod breaking;
-mod certificate;
-mod program;
-mod token_server;
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use oci_image::{BlobRef, Image, Platform, Reference};
 use registry::{Artifact, Credentials, Outcome, Push, Registry, RegistryError, Settings};
 
 use crate::fixture::{contents, image, layer, login, noise};
-use certificate::Certificate;
-use program::DockerRegistry;
-use token_server::TokenServer;
+use test_servers::registry::{Kind, Registry as DockerRegistry};
 
 fn client(authority: &str, host: &str, with_login: bool) -> Registry {
     let none = Credentials::none();
+    let credentials = if with_login {
+        none.with_login(host, login())
+    } else {
+        none
+    };
+    client_with(authority, credentials)
+}
+
+fn client_with(authority: &str, credentials: Credentials) -> Registry {
     Registry::new(Settings {
         http: fetch::Config {
             roots: fetch::trust::Roots::from_pem(authority.as_bytes()),
             ..fetch::Config::default()
         },
-        credentials: if with_login {
-            none.with_login(host, login())
-        } else {
-            none
-        },
+        credentials,
         chunk_size: 1_000_000,
         ..Settings::default()
     })
@@ -94,7 +94,7 @@ fn round_trip(server: &DockerRegistry, registry: &Registry) {
 
 #[test]
 fn plain() {
-    let Some(server) = DockerRegistry::start("") else {
+    let Some(server) = DockerRegistry::start(Kind::Open) else {
         return;
     };
     let registry = client("", &server.host(), false);
@@ -130,7 +130,7 @@ fn plain() {
 
 #[test]
 fn connection_that_breaks() {
-    let Some(server) = DockerRegistry::start("") else {
+    let Some(server) = DockerRegistry::start(Kind::Open) else {
         return;
     };
     let broken = breaking::passing_on_to(&server.host(), 2_500_000, 4);
@@ -147,7 +147,7 @@ fn connection_that_breaks() {
 
 #[test]
 fn attached() {
-    let Some(server) = DockerRegistry::start("") else {
+    let Some(server) = DockerRegistry::start(Kind::Open) else {
         return;
     };
     let registry = client("", &server.host(), false);
@@ -180,15 +180,7 @@ fn attached() {
 
 #[test]
 fn password() {
-    // user, secret
-    let htpasswd = "user:$2b$04$UVHQz3yDT5AbTDBnaRjeve7A4PJTAtiFL04kQ7yG..mjLbdUYoo7K\n";
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), htpasswd).expect("written");
-    let auth = format!(
-        "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
-        file.path().display()
-    );
-    let Some(server) = DockerRegistry::start(&auth) else {
+    let Some(server) = DockerRegistry::start(Kind::Password) else {
         return;
     };
     round_trip(&server, &client("", &server.host(), true));
@@ -200,14 +192,11 @@ fn password() {
 
 #[test]
 fn tls_of_a_private_authority() {
-    let certificate = Certificate::new();
-    let Some(server) = DockerRegistry::start_tls(&certificate, "") else {
+    let Some(server) = DockerRegistry::start(Kind::Tls) else {
         return;
     };
-    round_trip(
-        &server,
-        &client(&certificate.authority, &server.host(), false),
-    );
+    let authority = server.authority.as_deref().expect("it speaks TLS");
+    round_trip(&server, &client(authority, &server.host(), false));
     let error = client("", &server.host(), false)
         .image(&named(&server, "app"), Platform::LINUX_AMD64)
         .expect_err("not trusted");
@@ -219,22 +208,19 @@ fn tls_of_a_private_authority() {
 
 #[test]
 fn tokens() {
-    let tokens = TokenServer::start();
-    let Some(server) = DockerRegistry::start(&tokens.registry_settings()) else {
+    let life = Duration::from_mins(5);
+    let Some(server) = DockerRegistry::start(Kind::Tokens { life }) else {
         return;
     };
-    round_trip(&server, &client("", &server.host(), true));
+    let authority = server.authority.as_deref().expect("it speaks TLS");
+    round_trip(&server, &client(authority, &server.host(), true));
     // A token server that refuses the password.
     let wrong = registry::Login::Basic {
         user: "user".to_owned(),
         password: "wrong".to_owned(),
     };
-    let registry = Registry::new(Settings {
-        credentials: Credentials::none().with_login(&server.host(), wrong),
-        ..Settings::default()
-    })
-    .expect("a client");
-    let error = registry
+    let credentials = Credentials::none().with_login(&server.host(), wrong);
+    let error = client_with(authority, credentials)
         .check_push(&named(&server, "app"))
         .expect_err("refused");
     assert!(matches!(error, RegistryError::Unauthorized(_)), "{error:?}");

@@ -245,15 +245,15 @@ fn name_of(app: &Path) -> String {
 }
 
 /// Our build image in an engine, with everything of ours that a container is given.
-struct Container<'a> {
+pub(super) struct Container<'a> {
     engine: &'a Engine,
-    image: String,
+    pub(super) image: String,
     /// `home` with the run image, `out` for what is built.
     folder: TempDir,
 }
 
 impl<'a> Container<'a> {
-    fn new(engine: &'a Engine) -> Option<Self> {
+    pub(super) fn new(engine: &'a Engine) -> Option<Self> {
         let skopeo = skip::tool("skopeo")?;
         let folder = TempDir::with_prefix("longshore-in-place-").unwrap();
         let longshore = Longshore::shared();
@@ -349,7 +349,7 @@ impl<'a> Container<'a> {
         self.engine.start(&words, &self.image, &command).end()
     }
 
-    fn mounts(&self, app: &Path) -> Vec<(PathBuf, String)> {
+    pub(super) fn mounts(&self, app: &Path) -> Vec<(PathBuf, String)> {
         let mut mounts = vec![
             (executable(), "/usr/local/bin/longshore:ro".to_owned()),
             (app.to_owned(), "/src:ro".to_owned()),
@@ -393,7 +393,7 @@ fn stacks() -> PathBuf {
 }
 
 /// The home, and what this machine says about proxies and package indexes.
-fn settings() -> Vec<String> {
+pub(super) fn settings() -> Vec<String> {
     let of_this_machine = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| {

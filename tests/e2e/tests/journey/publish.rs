@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use e2e::app::App;
 use e2e::engine::Engine;
@@ -11,6 +12,7 @@ use e2e::home::Home;
 use e2e::program::{Longshore, Said};
 use e2e::registry::{Kind, LOGIN, Registry};
 use e2e::skip;
+use e2e::stack;
 use serde_json::Value;
 use tempfile::TempDir;
 use test_registry::{Options, TestRegistry};
@@ -18,28 +20,6 @@ use test_registry::{Options, TestRegistry};
 const USAGE: i32 = 2;
 const CREDENTIALS: i32 = 62;
 const REGISTRY: i32 = 63;
-
-/// Base images in the registry, as an operator puts them there; gives their names.
-fn publish_stack(longshore: &Longshore, registry: &Registry) -> (String, String) {
-    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
-    let name = format!("{}/base/trixie:13", registry.host());
-    let said = longshore.run(&[
-        "stack",
-        "create",
-        stack.to_str().unwrap(),
-        "--publish",
-        &name,
-    ]);
-    said.assert_code(0);
-    let lines: Vec<&str> = said.stdout.lines().collect();
-    assert_eq!(lines.len(), 2, "{}", said.stdout);
-    let base = format!("{}/base/trixie", registry.host());
-    assert!(
-        lines[0].starts_with(&format!("{base}-build@sha256:")),
-        "{lines:?}"
-    );
-    (format!("{base}-build:13"), format!("{base}-run:13"))
-}
 
 fn metadata(folder: &TempDir) -> Value {
     serde_json::from_slice(&fs::read(folder.path().join("build.json")).unwrap()).unwrap()
@@ -60,7 +40,7 @@ fn publish_rebuild_and_another_machine() {
         return;
     };
     let longshore = Longshore::copied();
-    let (build_image, run_image) = publish_stack(&longshore, &registry);
+    let (build_image, run_image) = stack::publish(&longshore, &registry);
     let app = App::copy_of("dash-minimal");
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("build.json");
@@ -248,8 +228,8 @@ fn base_image_keeps_its_configuration() {
         "--run-image",
         &format!("oci:{}", run.display()),
     ]);
-    assert_ne!(said.code, 0);
-    said.assert_says(&["linux/amd64"]);
+    said.assert_code(USAGE);
+    said.assert_says(&["linux/arm64", "linux/amd64"]);
 }
 
 /// Writes a changed configuration into a layout with one image.
@@ -325,6 +305,22 @@ fn credentials() {
     said.assert_code(CREDENTIALS);
     said.assert_says(&["docker-credential-absent", docker.to_str().unwrap()]);
 
+    let helper = docker.join("docker-credential-broken");
+    fs::write(&helper, "#!/bin/sh\necho 'the keyring is locked'\nexit 1\n").unwrap();
+    fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).unwrap();
+    configure(r#"{"credsStore": "broken"}"#.to_owned());
+    let path = format!("{}:/usr/bin:/bin", docker.display());
+    let said = attempt(
+        &with_docker(offline()).with("PATH", path),
+        &["--publish", &tag],
+    );
+    said.assert_code(CREDENTIALS);
+    said.assert_says(&[
+        "docker-credential-broken",
+        "the keyring is locked",
+        "config.json",
+    ]);
+
     configure(format!(
         r#"{{"auths": {{"{}": {{"auth": "d3Jvbmc6d3Jvbmc="}}}}}}"#,
         registry.host()
@@ -333,13 +329,8 @@ fn credentials() {
     said.assert_code(CREDENTIALS);
     said.assert_says(&["refuses the credentials"]);
 
-    configure(format!(
-        r#"{{"auths": {{"{}": {{"auth": "{LOGIN}"}}}}}}"#,
-        registry.host()
-    ));
-    let longshore = with_docker(Longshore::copied());
+    the_whole_way(&registry, &e2e::app::example("flask-plain"));
     let app = e2e::app::example("flask-plain");
-    longshore.build(&app, &["--publish", &tag]);
     let given = format!(r#"{{"{}": "Basic {LOGIN}"}}"#, registry.host());
     Longshore::copied()
         .with("CNB_REGISTRY_AUTH", given)
@@ -407,7 +398,7 @@ fn every_example() {
         return;
     };
     let longshore = Longshore::copied();
-    let (build_image, run_image) = publish_stack(&longshore, &registry);
+    let (build_image, run_image) = stack::publish(&longshore, &registry);
     let elsewhere = Longshore::at(Home::empty());
     for example in ["dash-celery", "dash-legacy", "flask-plain"] {
         let app = e2e::app::example(example);
@@ -440,11 +431,60 @@ fn certificate_of_a_private_authority() {
     let said = attempt(&offline(), &["--publish", &tag]);
     said.assert_code(REGISTRY);
     said.assert_says(&["ertificate", "--ca-cert"]);
-    let authority = registry.folder().join("authority.pem");
-    fs::write(&authority, registry.authority.as_deref().unwrap()).unwrap();
-    let app = e2e::app::example("flask-plain");
-    let words = ["--publish", &tag, "--ca-cert", authority.to_str().unwrap()];
-    Longshore::copied().build(&app, &words);
+    the_whole_way(&registry, &e2e::app::example("flask-plain"));
+}
+
+/// Tokens that have run out when the build comes to its end, from a server that does not say how long they live.
+#[test]
+fn tokens_that_run_out() {
+    let life = Duration::from_secs(2);
+    let Some(registry) = Registry::start(Kind::Tokens { life }) else {
+        return;
+    };
+    let app = App::copy_of("flask-plain").with(
+        "app.json",
+        r#"{"scripts": {"dokku": {"predeploy": "sleep 4"}}}"#,
+    );
+    the_whole_way(&registry, app.path());
+    let refused = registry
+        .said()
+        .matches("token not to be used after")
+        .count();
+    assert!(refused >= 3, "{refused} of {} tokens", registry.tokens());
+}
+
+/// With the logins of `docker login`: published, built again, and built by a machine that has nothing but the registry.
+fn the_whole_way(registry: &Registry, app: &Path) {
+    let docker = registry.folder().join("docker-of-the-company");
+    fs::create_dir(&docker).unwrap();
+    let logins = serde_json::json!({"auths": {registry.host(): {"auth": LOGIN}}});
+    fs::write(docker.join("config.json"), logins.to_string()).unwrap();
+    let at_company =
+        |home: Home| Longshore::at(home).with("DOCKER_CONFIG", docker.to_str().unwrap());
+    let longshore = at_company(Longshore::copied_home());
+    let (build_image, run_image) = stack::publish(&longshore, registry);
+    let name = |tag: &str| format!("{}/team/whole:{tag}", registry.host());
+    let (tag, cache) = (name("v1"), name("cache"));
+    let mut words = vec![
+        "--publish",
+        &tag,
+        "--cache-image",
+        &cache,
+        "--run-image",
+        &run_image,
+    ];
+    let authority = registry.authority_file();
+    if let Some(file) = &authority {
+        words.extend(["--ca-cert", file]);
+    }
+    let first = longshore.build(app, &words);
+    assert_eq!(longshore.build(app, &words).reference(), first.reference());
+    words.extend(["--build-image", &build_image]);
+    let elsewhere =
+        at_company(Home::empty()).with("LONGSHORE_DEBIAN_MIRROR", "http://127.0.0.1:9/debian");
+    let said = elsewhere.build(app, &words);
+    assert_eq!(said.reference(), first.reference());
+    said.assert_says(&["Reusing layer 'longshore/deps:environment'"]);
 }
 
 #[test]
@@ -472,6 +512,40 @@ fn bad_input() {
     let said = attempt(&longshore, &["--run-image", &missing]);
     said.assert_code(USAGE);
     said.assert_says(&["--run-image", &missing]);
+}
+
+/// An image for another machine, and a list of such.
+#[test]
+fn run_image_of_another_machine() {
+    let registry = TestRegistry::start();
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let put = |bytes: Vec<u8>, tag: Option<&str>, kind: &str| {
+        let digest = registry.put_manifest("base/run", tag, kind, &bytes);
+        (digest, bytes.len())
+    };
+    let config = br#"{"os":"linux","architecture":"arm64","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let digest = registry.put_blob("base/run", config);
+    let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "layers": [], "config":
+        {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": config.len()}});
+    let (digest, size) = put(serde_json::to_vec(&manifest).unwrap(), Some("arm"), kind);
+    let entry = |variant: &str| {
+        serde_json::json!({"mediaType": kind, "digest": digest, "size": size,
+            "platform": {"os": "linux", "architecture": "arm64", "variant": variant}})
+    };
+    let index_kind = "application/vnd.oci.image.index.v1+json";
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": index_kind, "manifests": [entry("v8"), entry("v9")]});
+    put(
+        serde_json::to_vec(&index).unwrap(),
+        Some("arms"),
+        index_kind,
+    );
+
+    for (tag, code) in [("arm", USAGE), ("arms", REGISTRY)] {
+        let name = format!("{}/base/run:{tag}", registry.host());
+        let said = attempt(&offline(), &["--run-image", &name]);
+        said.assert_code(code);
+        said.assert_says(&["base/run", "linux/arm64", "linux/amd64"]);
+    }
 }
 
 /// Two CI systems fold sections; programs read events.

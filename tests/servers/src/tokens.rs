@@ -1,65 +1,87 @@
 //! A token server for docker-registry: who shows the password gets a JWT for what was asked, signed with a key whose
 //! certificate the registry was given (distribution's "Token Authentication Implementation").
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
-    sync::Arc,
-    thread,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rcgen::{KeyPair, SigningKey as _};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-pub(super) struct TokenServer {
+use crate::registry::LOGIN;
+
+/// docker-registry takes a token for so long after its end, in case clocks differ.
+const LEEWAY: u64 = 60;
+
+#[derive(Debug)]
+pub(crate) struct TokenServer {
     port: u16,
-    bundle: tempfile::NamedTempFile,
+    /// The certificate of the key that signs, as PEM.
+    pub(crate) certificate: String,
+    given: Arc<AtomicUsize>,
 }
 
 struct Signer {
     key: KeyPair,
     certificate: Vec<u8>,
+    life: Duration,
+    given: Arc<AtomicUsize>,
 }
 
 impl TokenServer {
-    pub(super) fn start() -> Self {
+    /// Its tokens live so long; it does not say so, and a client may believe in a minute (distribution's token specification).
+    pub(crate) fn start(tls: Arc<ServerConfig>, life: Duration) -> Self {
         let key = KeyPair::generate().expect("a key");
         let parameters = rcgen::CertificateParams::new(vec!["tokens".to_owned()]).expect("names");
         let certificate = parameters.self_signed(&key).expect("a certificate");
-        let bundle = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(bundle.path(), certificate.pem()).expect("written");
+        let given = Arc::default();
         let signer = Arc::new(Signer {
             key,
             certificate: certificate.der().to_vec(),
+            life,
+            given: Arc::clone(&given),
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let signer = Arc::clone(&signer);
-                // A client that goes away is no matter for the next.
-                thread::spawn(move || drop(answer(stream, &signer)));
+                let (signer, tls) = (Arc::clone(&signer), Arc::clone(&tls));
+                thread::spawn(move || {
+                    let connection = ServerConnection::new(tls).map_err(std::io::Error::other)?;
+                    // A client that goes away is no matter for the next.
+                    answer(StreamOwned::new(connection, stream), &signer)
+                });
             }
         });
-        Self { port, bundle }
+        Self {
+            port,
+            certificate: certificate.pem(),
+            given,
+        }
     }
 
-    /// The registry's settings that lead here.
-    pub(super) fn registry_settings(&self) -> String {
+    /// The registry's settings that lead here. `bundle` is a file with the certificate.
+    pub(crate) fn registry_settings(&self, bundle: &Path) -> String {
         format!(
-            "auth:\n  token:\n    realm: http://127.0.0.1:{}/token\n    service: test\n    issuer: tests\n    rootcertbundle: {}\n",
+            "auth: {{token: {{realm: \"https://localhost:{}/token\", service: test, issuer: tests, rootcertbundle: {}}}}}\n",
             self.port,
-            self.bundle.path().display()
+            bundle.display()
         )
+    }
+
+    pub(crate) fn given(&self) -> usize {
+        self.given.load(Ordering::Relaxed)
     }
 }
 
-fn answer(stream: TcpStream, signer: &Signer) -> std::io::Result<()> {
+fn answer(stream: impl Read + Write, signer: &Signer) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -69,17 +91,12 @@ fn answer(stream: TcpStream, signer: &Signer) -> std::io::Result<()> {
         if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
             break;
         }
-        // user:secret
-        allowed |= line
-            .trim()
-            .eq_ignore_ascii_case("authorization: Basic dXNlcjpzZWNyZXQ=");
+        let shown = format!("authorization: Basic {LOGIN}");
+        allowed |= line.trim().eq_ignore_ascii_case(&shown);
     }
     let target = first.split(' ').nth(1).unwrap_or_default();
     let (status, body) = if allowed {
-        (
-            200,
-            json!({"token": signer.token(target), "expires_in": 300}),
-        )
+        (200, json!({"token": signer.token(target)}))
     } else {
         (401, json!({"details": "incorrect username or password"}))
     };
@@ -88,7 +105,9 @@ fn answer(stream: TcpStream, signer: &Signer) -> std::io::Result<()> {
         "HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    reader.get_mut().write_all((head + &body).as_bytes())
+    let stream = reader.get_mut();
+    stream.write_all((head + &body).as_bytes())?;
+    stream.flush()
 }
 
 impl Signer {
@@ -110,10 +129,12 @@ impl Signer {
             .duration_since(UNIX_EPOCH)
             .expect("after 1970")
             .as_secs();
+        let until = now + self.life.as_secs() - LEEWAY;
         let header =
             json!({"typ": "JWT", "alg": "ES256", "x5c": [STANDARD.encode(&self.certificate)]});
-        let claims = json!({"iss": "tests", "sub": "user", "aud": "test", "jti": "1", "access": access,
-            "iat": now, "nbf": now - 60, "exp": now + 300});
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        let claims = json!({"iss": "tests", "sub": "user", "aud": "test", "jti": number.to_string(), "access": access,
+            "iat": now, "nbf": now - LEEWAY, "exp": until});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));
         let signature = self.key.sign(signed.as_bytes()).expect("a signature");

@@ -1,0 +1,99 @@
+//! Daemons that speak Docker's API, with no bridge: containers run with `--network host`.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    // Ends before its folder goes.
+    _process: Process,
+    folder: TempDir,
+}
+
+impl Daemon {
+    /// Debian's dockerd, with more arguments.
+    pub fn docker(more: &[&str]) -> Option<Self> {
+        let program = test_skip::tool("dockerd")?;
+        let folder = folder_of_root("dockerd")?;
+        let mut command = Command::new(program);
+        command
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args(["-H", &host(&folder)])
+            .args(more);
+        for (flag, name) in [
+            ("--data-root", "data"),
+            ("--exec-root", "exec"),
+            ("--pidfile", "pid"),
+        ] {
+            command.arg(flag).arg(folder.path().join(name));
+        }
+        Some(Self::start(command, folder, |process, _| {
+            process.said().contains("API listen on")
+        }))
+    }
+
+    /// Podman's service.
+    pub fn podman() -> Option<Self> {
+        let program = test_skip::tool("podman")?;
+        let folder = folder_of_root("podman")?;
+        let mut command = Command::new(program);
+        for (flag, name) in [
+            ("--root", "data"),
+            ("--runroot", "run"),
+            ("--tmpdir", "tmp"),
+        ] {
+            command.arg(flag).arg(folder.path().join(name));
+        }
+        command
+            .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
+            .args(["--events-backend", "file", "system", "service", "-t", "0"])
+            .arg(host(&folder));
+        Some(Self::start(command, folder, |_, socket| {
+            UnixStream::connect(socket).is_ok()
+        }))
+    }
+
+    fn start(command: Command, folder: TempDir, ready: fn(&Process, &Path) -> bool) -> Self {
+        let mut process = Process::start(command, &folder.path().join("log"));
+        let socket = socket(&folder);
+        let started = process.waits(|process| ready(process, &socket));
+        assert!(started, "it ended:\n{}", process.said());
+        Self {
+            _process: process,
+            folder,
+        }
+    }
+
+    /// What it listens on, as `DOCKER_HOST` says it.
+    pub fn host(&self) -> String {
+        host(&self.folder)
+    }
+
+    /// Its folder, and a place for a test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Not below TMPDIR: the path of a Unix socket ends at 108 bytes.
+fn folder_of_root(daemon: &str) -> Option<TempDir> {
+    if !test_skip::is_root() {
+        test_skip::because(&format!("{daemon} needs root"));
+        return None;
+    }
+    Some(TempDir::with_prefix_in("longshore-daemon-", "/tmp").expect("a temporary folder"))
+}
+
+fn socket(folder: &TempDir) -> PathBuf {
+    folder.path().join("s")
+}
+
+fn host(folder: &TempDir) -> String {
+    format!("unix://{}", socket(folder).display())
+}
