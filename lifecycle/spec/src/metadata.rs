@@ -173,7 +173,8 @@ impl GoToml {
             }
         };
         self.value("command", &go_json(&json));
-        if !args.is_empty() {
+        // Beside a command that is one text (Platform APIs before 0.10) stands an empty list, too. This file is a layer: its bytes are its digest.
+        if !args.is_empty() || command.form() == CommandForm::Text {
             self.value("args", &list(args));
         }
         self.value("direct", &direct.to_string());
