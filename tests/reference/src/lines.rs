@@ -43,7 +43,8 @@ const UNORDERED: &[&str] = &[
 
 /// The lines that are compared, in an order that does not depend on threads.
 pub(crate) fn compared(output: &str) -> Vec<String> {
-    let mut lines: Vec<String> = output
+    let plain = without_colours(output);
+    let mut lines: Vec<String> = plain
         .lines()
         .map(str::trim_end)
         .filter(|line| COMPARED.iter().any(|start| line.starts_with(start)))
@@ -60,13 +61,21 @@ pub(crate) fn compared(output: &str) -> Vec<String> {
     lines
 }
 
+/// Colours are for people, whatever the reference implementation writes them to.
+fn without_colours(output: &str) -> String {
+    let mut parts = output.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text));
+    first + &rest.collect::<String>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn compared_keeps_what_is_matched_and_sorts_what_threads_say() {
-        let output = "Warning: x\n===> EXPORTING\nAdding layer 'b'\nAdding layer 'a'\nRestoring data for \"b\" from cache\nRestoring data for \"a\" from cache\nSaving app...  \n";
+        let output = "Warning: x\n\u{1b}[36m===> EXPORTING\u{1b}[0m\nAdding layer 'b'\nAdding layer 'a'\nRestoring data for \"b\" from cache\nRestoring data for \"a\" from cache\nSaving app...  \n";
         let expected = [
             "===> EXPORTING",
             "Adding layer 'b'",
