@@ -55,8 +55,6 @@ pub fn analyze(
         });
     }
     let reference = |image: Option<OpenedImage>| image.map(|image| image.reference);
-    // An image whose label cannot be read is no image to build on.
-    let previous = previous.filter(|_| metadata.is_some());
     Ok(Analyzed {
         previous_image: Some(ImageIdentifier {
             reference: reference(previous).unwrap_or_default(),

@@ -11,6 +11,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cnb_spec::labels::{CACHE_METADATA, CacheMetadata};
@@ -115,7 +116,11 @@ impl LayerCache for VolumeCache {
         let diff_id = layer.diff_id;
         let keep = || -> Result<(), VolumeCacheError> {
             let failed = |source| VolumeCacheError::Write { diff_id, source };
-            let mut file = tempfile::NamedTempFile::new_in(&self.staging).map_err(failed)?;
+            // Whoever builds next with this cache may be another user.
+            let mut file = tempfile::Builder::new()
+                .permissions(fs::Permissions::from_mode(0o644))
+                .tempfile_in(&self.staging)
+                .map_err(failed)?;
             let written = write_layer(contents, &mut file, Compression::None);
             let written = written.map_err(|error| failed(io::Error::other(error)))?;
             if written.diff_id != diff_id {

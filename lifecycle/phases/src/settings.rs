@@ -3,7 +3,7 @@
 //! The files that phases hand to each other are in the layers folder unless someone says otherwise.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cnb_spec::api::PlatformApi;
 use cnb_spec::env::Vars;
@@ -235,9 +235,16 @@ impl<'a> Settings<'a> {
     }
 
     fn absolute(&self, path: &str) -> PathBuf {
-        // Not canonical: a link in a path that the platform gave stays, since it ends up in the image.
-        let path = self.current_dir.join(path);
-        path.components().collect()
+        // Not canonical: a link in a path that the platform gave stays, since it ends up in the image. What `..` undoes is only taken out of the text.
+        let mut clean = PathBuf::new();
+        for component in self.current_dir.join(path).components() {
+            if component == Component::ParentDir {
+                clean.pop();
+            } else {
+                clean.push(component);
+            }
+        }
+        clean
     }
 
     pub(crate) fn app_dir(&self) -> PathBuf {

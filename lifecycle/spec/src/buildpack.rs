@@ -25,7 +25,8 @@ use crate::target::{BuildpackTarget, Distro};
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct BuildpackToml {
-    /// The Buildpack API, as text: a version that is not supported is an error of its own, with its own exit code.
+    /// The Buildpack API, as text: a version that is not supported, or none, is an error of its own, with its own exit code.
+    #[serde(default)]
     pub api: String,
     /// `[buildpack]`
     pub buildpack: BuildpackInfo,
@@ -152,5 +153,7 @@ mod tests {
         let found = parse("");
         assert!(!found.buildpack.clear_env && found.buildpack.exec_env.is_every());
         assert!(toml::from_str::<BuildpackToml>("api = '0.9'").is_err());
+        let without_api = toml::from_str::<BuildpackToml>("[buildpack]\nid = 'a'\nversion = '1'");
+        assert_eq!(without_api.unwrap().api, "");
     }
 }

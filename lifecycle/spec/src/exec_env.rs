@@ -32,7 +32,12 @@ impl ExecEnvs {
         self.is_every() || self.0.iter().any(|name| name == environment)
     }
 
-    /// Is there no restriction? Such a list is not written to files.
+    /// Is there no list? A list of `*` means the same, but is written to files, since somebody wrote it.
+    pub fn is_unsaid(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Is there no restriction?
     pub fn is_every(&self) -> bool {
         self.0.is_empty() || self.0.iter().any(|name| name == "*")
     }
@@ -140,6 +145,7 @@ mod tests {
         for text in ["", "exec-env = []", "exec-env = ['x', '*']"] {
             let file: File = toml::from_str(text).unwrap();
             assert!(file.exec_env.include("anything"), "{text}");
+            assert_eq!(file.exec_env.is_unsaid(), !text.contains('*'), "{text}");
         }
         assert!(toml::from_str::<File>("exec-env = [1]").is_err());
     }

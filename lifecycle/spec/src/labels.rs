@@ -219,7 +219,7 @@ struct LabelProcess {
     buildpack_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_dir: Option<String>,
-    #[serde(skip_serializing_if = "crate::exec_env::ExecEnvs::is_every")]
+    #[serde(skip_serializing_if = "crate::exec_env::ExecEnvs::is_unsaid")]
     exec_env: crate::exec_env::ExecEnvs,
 }
 
@@ -251,9 +251,14 @@ impl BuildMetadataLabel {
                 exec_env,
             }
         };
+        // The label does not have their APIs.
+        let buildpacks = metadata.buildpacks.iter().map(|element| GroupElement {
+            api: String::new(),
+            ..element.clone()
+        });
         Self {
             bom: bom.map(label_json),
-            buildpacks: metadata.buildpacks.clone(),
+            buildpacks: buildpacks.collect(),
             extensions: metadata.extensions.clone(),
             launcher,
             processes: metadata.processes.iter().map(process).collect(),
@@ -302,7 +307,7 @@ mod tests {
         let label = BuildMetadataLabel::new(&metadata, LauncherMetadata::default(), None);
         assert_eq!(
             serde_json::to_string(&label).unwrap(),
-            r#"{"buildpacks":[{"id":"a/b","version":"1","api":"0.10"}],"launcher":{"version":"","source":{"git":{"repository":"","commit":""}}},"processes":[{"type":"web","command":["x"],"args":[],"direct":true,"buildpackID":"a/b"}],"buildpack-default-process-type":"web"}"#
+            r#"{"buildpacks":[{"id":"a/b","version":"1"}],"launcher":{"version":"","source":{"git":{"repository":"","commit":""}}},"processes":[{"type":"web","command":["x"],"args":[],"direct":true,"buildpackID":"a/b"}],"buildpack-default-process-type":"web"}"#
         );
     }
 }

@@ -173,7 +173,8 @@ impl GoToml {
             }
         };
         self.value("command", &go_json(&json));
-        if !args.is_empty() {
+        // Beside a command that is one text (Platform APIs before 0.10) stands an empty list, too. This file is a layer: its bytes are its digest.
+        if !args.is_empty() || command.form() == CommandForm::Text {
             self.value("args", &list(args));
         }
         self.value("direct", &direct.to_string());
@@ -182,7 +183,7 @@ impl GoToml {
         }
         self.value("buildpack-id", &quoted(buildpack_id.as_str()));
         self.string("working-dir", working_dir.as_deref().unwrap_or_default());
-        if !exec_env.is_every() {
+        if !exec_env.is_unsaid() {
             self.value("exec-env", &list(exec_env.names()));
         }
     }

@@ -33,7 +33,7 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
     /// The execution environments that it is for.
-    #[serde(default, skip_serializing_if = "ExecEnvs::is_every")]
+    #[serde(default, skip_serializing_if = "ExecEnvs::is_unsaid")]
     pub exec_env: ExecEnvs,
 }
 

@@ -119,11 +119,10 @@ pub(super) fn labels(
     let build = BuildMetadataLabel::new(metadata, inputs.launcher.clone(), bom);
     let json = |value: serde_json::Result<String>| value.expect("these types have text keys only");
     let own = metadata.labels.iter();
+    // Of several with one key the last wins; the platform's own win over all of them.
     let own = own.map(|label| (label.key.clone(), label.value.clone()));
-    let mut labels = inputs.labels.clone();
-    for (key, value) in own {
-        labels.entry(key).or_insert(value);
-    }
+    let mut labels: BTreeMap<String, String> = own.collect();
+    labels.extend(inputs.labels.clone());
     let mut set = |name: &str, value: String| labels.insert(name.to_owned(), value);
     set(LIFECYCLE_METADATA, json(serde_json::to_string(layers)));
     set(BUILD_METADATA, json(serde_json::to_string(&build)));

@@ -1,11 +1,12 @@
 //! The SBOM files of the lifecycle and of its launcher, which stand beside the buildpacks' own.
 
+use std::fs;
 use std::path::Path;
 
 use cnb_spec::sbom::SbomFormat;
 
 use super::{ExportError, ExportInputs, LauncherSbom};
-use crate::files::{FileError, names_in, read_bytes, write_file};
+use crate::files::{FileError, create_dir, names_in, read_bytes, write_file};
 use crate::output::Output;
 
 /// The largest SBOM file copied.
@@ -26,6 +27,9 @@ pub(super) fn copy_launcher_sbom(
             copy_of_component("launcher", programs, &launch, output)
         }
         Some(LauncherSbom::Folder(folder)) => {
+            // Somebody named it, so it has to be there. The image gets the folder even if it stays empty, as with the reference implementation.
+            fs::metadata(folder).map_err(|source| FileError::read(folder, source))?;
+            create_dir(&launch).map_err(|source| FileError::write(&launch, source))?;
             for entry in names_in(folder)? {
                 let name = entry.file_name();
                 let text = name.to_string_lossy();

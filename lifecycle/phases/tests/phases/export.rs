@@ -241,7 +241,7 @@ fn first_build_labels() {
     assert_eq!(
         labels["io.buildpacks.build.metadata"],
         format!(
-            r#"{{"buildpacks":[{{"id":"x/y","version":"1","api":"0.10"}}],"launcher":{{"version":"{}","source":{{"git":{{"repository":"","commit":""}}}}}},"processes":[{{"type":"web","command":["run"],"args":[],"direct":true,"buildpackID":"x/y"}}],"buildpack-default-process-type":"web"}}"#,
+            r#"{{"buildpacks":[{{"id":"x/y","version":"1"}}],"launcher":{{"version":"{}","source":{{"git":{{"repository":"","commit":""}}}}}},"processes":[{{"type":"web","command":["run"],"args":[],"direct":true,"buildpackID":"x/y"}}],"buildpack-default-process-type":"web"}}"#,
             phases::VERSION
         )
     );

@@ -10,7 +10,7 @@ use e2e::engine::Engine;
 use e2e::image::Image;
 use e2e::program::Longshore;
 use e2e::registry::{Kind, Registry};
-use e2e::{machine, skip, stack};
+use e2e::{machine, mirror, skip, stack};
 use tempfile::TempDir;
 
 /// The scripts, and whether the platform can keep its cache in an image.
@@ -48,12 +48,21 @@ fn platforms_build_and_build_again() {
     let folder = TempDir::with_prefix("longshore-platforms-").unwrap();
     let variables = folder.path().join("variables");
     fs::create_dir(&variables).unwrap();
-    for (name, value) in machine::settings() {
-        let value = if name == "SSL_CERT_FILE" {
-            "/etc/ssl/certs/ca-certificates.crt".to_owned()
-        } else {
-            value
-        };
+    // What a company's users set: where Debian's packages are, and what to trust. Folders of this machine are not in the containers.
+    let debian = mirror::machines_mirror().map(|url| {
+        (
+            "LONGSHORE_DEBIAN_MIRROR".to_owned(),
+            format!("{url}/debian"),
+        )
+    });
+    let settings = machine::settings()
+        .into_iter()
+        .filter(|(_, value)| !value.starts_with('/'));
+    let trusted = (
+        "SSL_CERT_FILE".to_owned(),
+        "/etc/ssl/certs/ca-certificates.crt".to_owned(),
+    );
+    for (name, value) in settings.chain(debian).chain([trusted]) {
         fs::write(variables.join(name), value).unwrap();
     }
 
