@@ -268,6 +268,7 @@ mod tests {
 [[processes]]
   type = "x"
   command = "y"
+  args = []
   direct = false
   buildpack-id = "a/b"
 
