@@ -18,6 +18,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("bwrap", "bubblewrap"),
     ("go", "golang-go"),
     ("skopeo", "skopeo"),
+    ("jq", "jq"),
     ("umoci", "umoci"),
     ("redis-server", "redis-server"),
     ("chromium", "chromium"),
