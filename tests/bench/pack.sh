@@ -36,7 +36,7 @@ done
         ln -s lifecycle "$work/reference/lifecycle/$phase"
     done
     tar -C "$work/reference" -czf "$work/reference.tgz" lifecycle.toml lifecycle
-    sed "s,^\[stack\],[lifecycle]\nuri = \"file://$work/reference.tgz\"\n\n[stack]," "$root/builder/builder.toml" >"$work/reference.toml"
+    sed "s,^\[stack\],[lifecycle]\nuri = \"$work/reference.tgz\"\n\n[stack]," "$root/builder/builder.toml" >"$work/reference.toml"
     "$LONGSHORE" builder create "$work/reference.toml" --run-image bench/run:1 --output docker-daemon:bench/reference:1
 } >"$work/log" 2>&1 || { tail -30 "$work/log" >&2; exit 1; }
 

@@ -17,6 +17,8 @@ mod images;
 #[cfg(test)]
 mod library;
 #[cfg(test)]
+mod rebase;
+#[cfg(test)]
 mod rebuild;
 #[cfg(test)]
 mod registry;

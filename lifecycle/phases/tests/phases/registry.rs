@@ -20,14 +20,14 @@ new() { mkdir -p "$1"; printf "$1" >"$1/file"; }
 printf '[[processes]]\ntype = "web"\ncommand = "run"\ndirect = true\n' >launch.toml"#;
 
 /// A registry with a run image, and the folders of a build.
-struct Site {
-    fixture: Fixture,
-    registry: TestRegistry,
+pub(crate) struct Site {
+    pub(crate) fixture: Fixture,
+    pub(crate) registry: TestRegistry,
     env: Vec<(&'static str, String)>,
 }
 
 impl Site {
-    fn new(platform_api: &'static str) -> Self {
+    pub(crate) fn new(platform_api: &'static str) -> Self {
         Self::with(platform_api, Options::default())
     }
 
@@ -54,7 +54,7 @@ impl Site {
     }
 
     /// Writes `run.toml` and `stack.toml`: an image and its mirrors.
-    fn list_run_images(&self, names: &[&str]) {
+    pub(crate) fn list_run_images(&self, names: &[&str]) {
         let [image, mirrors @ ..] = names else {
             panic!("there is no run image");
         };
@@ -64,7 +64,7 @@ impl Site {
         write("stack.toml", "[run-image]");
     }
 
-    fn client(&self) -> Registry {
+    pub(crate) fn client(&self) -> Registry {
         let login = Login::Basic {
             user: "user".into(),
             password: "secret".into(),
@@ -77,15 +77,15 @@ impl Site {
         .unwrap()
     }
 
-    fn name(&self, repository: &str) -> String {
+    pub(crate) fn name(&self, repository: &str) -> String {
         format!("{}/{repository}", self.registry.host())
     }
 
-    fn reference(&self, repository: &str) -> Reference {
+    pub(crate) fn reference(&self, repository: &str) -> Reference {
         self.name(repository).parse().unwrap()
     }
 
-    fn phase(&self, phase: &str, more: &[&str]) -> Ended {
+    pub(crate) fn phase(&self, phase: &str, more: &[&str]) -> Ended {
         let path = |below: &str| self.fixture.path(below).to_str().unwrap().to_owned();
         let (app, second) = (self.name("app"), self.name("app:v2"));
         let cache = format!("-cache-image={}", self.name("cache"));
@@ -127,7 +127,7 @@ impl Site {
     }
 
     /// How many blobs were sent since the log was forgotten.
-    fn sent_blobs(&self) -> usize {
+    pub(crate) fn sent_blobs(&self) -> usize {
         let log = self.registry.log();
         let sent = log
             .iter()
