@@ -66,7 +66,13 @@ pub fn rebase(
     let rebased = app.image.clone().on_base(&top, &run_image.image);
     let rebased = rebased.ok_or_else(not_there)?;
     let labels = label::labels(inputs, app, run_image, output)?;
-    Ok(rebased.with_config(|config| config.config.labels = labels))
+    Ok(rebased.with_config(|config| {
+        config.config.labels = labels;
+        // As the exporter does: all entries have the time of the image.
+        for entry in &mut config.history {
+            entry.created.clone_from(&config.created);
+        }
+    }))
 }
 
 /// Why nothing was rebased. The program exits with 72.
