@@ -20,14 +20,14 @@ new() { mkdir -p "$1"; printf "$1" >"$1/file"; }
 printf '[[processes]]\ntype = "web"\ncommand = "run"\ndirect = true\n' >launch.toml"#;
 
 /// A registry with a run image, and the folders of a build.
-struct Site {
-    fixture: Fixture,
+pub(crate) struct Site {
+    pub(crate) fixture: Fixture,
     registry: TestRegistry,
     env: Vec<(&'static str, String)>,
 }
 
 impl Site {
-    fn new(platform_api: &'static str) -> Self {
+    pub(crate) fn new(platform_api: &'static str) -> Self {
         Self::with(platform_api, Options::default())
     }
 
@@ -64,7 +64,7 @@ impl Site {
         write("stack.toml", "[run-image]");
     }
 
-    fn client(&self) -> Registry {
+    pub(crate) fn client(&self) -> Registry {
         let login = Login::Basic {
             user: "user".into(),
             password: "secret".into(),
@@ -77,11 +77,11 @@ impl Site {
         .unwrap()
     }
 
-    fn name(&self, repository: &str) -> String {
+    pub(crate) fn name(&self, repository: &str) -> String {
         format!("{}/{repository}", self.registry.host())
     }
 
-    fn reference(&self, repository: &str) -> Reference {
+    pub(crate) fn reference(&self, repository: &str) -> Reference {
         self.name(repository).parse().unwrap()
     }
 
