@@ -202,12 +202,15 @@ pub fn export(
 
     let save_image = || -> Result<CommittedImage, ExportError> {
         let name = inputs.names.first().ok_or(ExportError::NoName)?;
+        failpoint::reach("export-before-image");
         let committed = save(ports.images, &inputs.names, &image, output);
         let committed = committed.map_err(|source| ExportError::Image {
             attempt: format!("saving image '{name}'"),
             source,
         })?;
+        failpoint::reach("export-image-saved");
         report::write_report(inputs, &buildpacks, &committed)?;
+        failpoint::reach("export-report-written");
         Ok(committed)
     };
     let keep = |cache| cached::keep_layers(inputs, &buildpacks, &layers, cache, ports.view, output);

@@ -47,3 +47,22 @@ mod unpack_below;
 
 pub use programs::StartError;
 pub use unpack_below::UnpackBelowError;
+
+/// Every moment of restore and export at which tests let the program die, in the order in which a build first reaches them.
+pub const FAILPOINTS: [&str; 12] = [
+    // Layers have their `.toml`, and none its contents.
+    "restore-metadata-written",
+    "restore-layer-half-unpacked",
+    // All of it is there; that it is what its digest says is not known yet.
+    "restore-layer-unpacked",
+    "restore-before-sbom",
+    "export-layer-written",
+    "export-before-image",
+    "export-image-saved",
+    "export-report-written",
+    "cache-layer-written",
+    "cache-layer-staged",
+    "cache-metadata-staged",
+    // The new state is in its place, the old one is still to be removed.
+    "cache-exchanged",
+];

@@ -70,9 +70,11 @@ pub fn restore(
     for plan in &plans {
         write_layer_toml(plan, inputs)?;
     }
+    failpoint::reach("restore-metadata-written");
     if let Some(cache) = cache {
         restore_contents(&plans, inputs, cache, output)?;
     }
+    failpoint::reach("restore-before-sbom");
     if inputs.restores_sbom && !inputs.skip_layers {
         if let Some(cache) = cache
             && !cached.sbom.sha.is_empty()

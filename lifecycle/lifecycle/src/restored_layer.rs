@@ -33,6 +33,7 @@ fn restore(tar: impl Read + Send, diff_id: DiffId, folder: &Path) -> Result<(), 
     let (hashed, unpacked) = thread::scope(|scope| {
         let hashing = scope.spawn(move || hash(tar, &to_unpacker));
         let unpacked = unpack_below(Pieces::new(pieces), folder);
+        failpoint::reach("restore-layer-unpacked");
         let hashed = hashing.join();
         let hashed = hashed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (hashed, unpacked)

@@ -128,8 +128,10 @@ impl LayerCache for VolumeCache {
                 return Err(VolumeCacheError::Changed { diff_id, found });
             }
             file.as_file().sync_data().map_err(failed)?;
+            failpoint::reach("cache-layer-written");
             let path = tar_path(&self.staging, diff_id);
             file.persist(path).map_err(|error| failed(error.error))?;
+            failpoint::reach("cache-layer-staged");
             Ok(())
         };
         keep().map_err(ImageError::new)
@@ -155,7 +157,9 @@ impl LayerCache for VolumeCache {
             file.write_all(b"\n")?;
             file.sync_all()?;
             File::open(&self.staging)?.sync_all()?;
+            failpoint::reach("cache-metadata-staged");
             exchange(&self.staging, &self.committed, &self.backup)?;
+            failpoint::reach("cache-exchanged");
             self.lock.sync_all()?;
             // The old state, under the name of the unfinished one.
             fs::remove_dir_all(&self.staging)

@@ -78,6 +78,7 @@ pub fn main(
 ) -> ExitCode {
     // What buildpacks make has the same modes, whatever the user's umask is: layers would get other digests otherwise.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
+    arm_failpoint(&environment);
     let program = Path::new(argv0).file_name().unwrap_or_default();
     let mut args: Vec<String> = args
         .iter()
@@ -91,6 +92,27 @@ pub fn main(
         },
     };
     run(phase, &args, &environment, own_launcher)
+}
+
+/// Tests let the program die at one of these moments.
+fn arm_failpoint(environment: &Vars) {
+    let moments = [
+        &lifecycle::FAILPOINTS[..],
+        &registry::FAILPOINTS,
+        &daemon::FAILPOINTS,
+    ]
+    .concat();
+    let Some(moment) = environment.get(OsStr::new("LONGSHORE_FAILPOINT")) else {
+        return;
+    };
+    let moment = moment.to_string_lossy();
+    if !failpoint::arm(&moment, moments.iter().copied()) {
+        let plain = stdout::output(Level::Info, stdout::Colors::Never);
+        plain.warn(format_args!(
+            "LONGSHORE_FAILPOINT names {moment:?}; there are: {}",
+            moments.join(", ")
+        ));
+    }
 }
 
 /// `lifecycle <phase>`

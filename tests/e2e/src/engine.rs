@@ -101,6 +101,17 @@ impl Engine {
         daemon.expect("only Docker has a daemon").host()
     }
 
+    /// An image with one more variable, as a Dockerfile says it.
+    pub fn with_variable(&self, base: &str, name: &str, value: &str, image: &str) {
+        let dockerfile = format!("FROM {base}\nENV {name}={value}\n");
+        let folder = TempDir::with_prefix("longshore-dockerfile-").expect("a temporary folder");
+        std::fs::write(folder.path().join("Dockerfile"), dockerfile).expect("it can be written");
+        let words = ["build", "--quiet", "--tag", image].map(OsStr::new);
+        let words = [&words[..], &[folder.path().as_os_str()]].concat();
+        let said = self.command(&words).output().expect("the engine starts");
+        assert!(said.status.success(), "no image {image}: {said:?}");
+    }
+
     /// Its command with all options, for scripts.
     pub fn words(&self) -> &[String] {
         &self.base

@@ -176,6 +176,7 @@ impl Writer<'_> {
         contents: &LayerContents<'_>,
     ) -> Result<Layer, ExportError> {
         let written = self.images.write_layer(contents);
+        failpoint::reach("export-layer-written");
         written.map_err(|source| failed(layer, source))
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct Logs {
 }
 
 /// The order in which phases run.
-const PHASES: [&str; 5] = ["analyzer", "detector", "restorer", "builder", "exporter"];
+pub(crate) const PHASES: [&str; 5] = ["analyzer", "detector", "restorer", "builder", "exporter"];
 
 impl Fixture {
     /// A fixture with a run image, a launcher and an empty cache.
@@ -53,9 +53,7 @@ impl Fixture {
             _ => Vec::new(),
         };
         args.extend(more);
-        if matches!(phase, "analyzer" | "exporter")
-            && !more.iter().any(|arg| arg.starts_with("test/"))
-        {
+        if matches!(phase, "analyzer" | "exporter") && more.iter().all(|arg| arg.starts_with('-')) {
             args.push("test/app");
         }
         let (layouts, run, stack) = (path("layouts"), path("run.toml"), path("stack.toml"));

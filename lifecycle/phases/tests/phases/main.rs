@@ -15,6 +15,8 @@ mod fixture;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod library;
 #[cfg(test)]
 mod rebase;
