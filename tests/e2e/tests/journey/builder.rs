@@ -449,7 +449,7 @@ fn pack_makes_builders_of_our_buildpackage_and_lifecycle() {
 }
 
 #[test]
-fn pack_builds_with_our_builder_and_the_reference_lifecycle() {
+fn pack_builds_with_our_builder_and_either_lifecycle() {
     let Some(engine) = Engine::docker() else {
         return;
     };
@@ -464,25 +464,22 @@ fn pack_builds_with_our_builder_and_the_reference_lifecycle() {
         .run(&["lifecycle", "package", "--archive", &archive])
         .assert_code(0);
     pack.reference_lifecycle(Path::new(&archive), Path::new(&reference));
-    let definition = BUILDER.replace("longshore:run", "e2e/run:1");
-    let definition = format!("{definition}[lifecycle]\nuri = \"{reference}\"\n");
-    std::fs::write(workshop.path("reference.toml"), definition).unwrap();
-    let file = workshop.text("reference.toml");
-    let words = [
-        "builder",
-        "create",
-        &file,
-        "--output",
-        "docker-daemon:e2e/builder:1",
-    ];
-    longshore.run(&words).assert_code(0);
-    let shown = pack.run(&["builder", "inspect", "e2e/builder:1"]);
-    for expected in [
-        "two buildpacks in bash",
-        "sample/old@1.0",
-        "Name: longshore",
-    ] {
-        assert!(shown.contains(expected), "{shown}");
+    for (lifecycle, builder) in [(&reference, "e2e/builder:1"), (&archive, "e2e/builder:2")] {
+        let definition = BUILDER.replace("longshore:run", "e2e/run:1");
+        let definition = format!("{definition}[lifecycle]\nuri = \"{lifecycle}\"\n");
+        std::fs::write(workshop.path("reference.toml"), definition).unwrap();
+        let file = workshop.text("reference.toml");
+        let output = format!("docker-daemon:{builder}");
+        let words = ["builder", "create", &file, "--output", &output];
+        longshore.run(&words).assert_code(0);
+        let shown = pack.run(&["builder", "inspect", builder]);
+        for expected in [
+            "two buildpacks in bash",
+            "sample/old@1.0",
+            "Name: longshore",
+        ] {
+            assert!(shown.contains(expected), "{shown}");
+        }
     }
 
     // Any image of our stack can be the run image: this one has an app's layers besides.
@@ -500,21 +497,24 @@ fn pack_builds_with_our_builder_and_the_reference_lifecycle() {
     ];
     longshore.build(app.path(), &words);
     let app = app.path().to_str().unwrap();
-    let said = pack.run(&[
-        "build",
-        "e2e/app:1",
-        "--path",
-        app,
-        "--builder",
-        "e2e/builder:1",
-        "--trust-builder",
-        "--pull-policy",
-        "never",
-        "--docker-host",
-        "inherit",
-        "--network",
-        "host",
-    ]);
-    assert!(said.contains("new: a tool in production"), "{said}");
-    assert_eq!(engine.run("e2e/app:1", "/cnb/process/web", &[]), "a tool\n");
+    // The buildpack of the oldest API and that of the newest, under either lifecycle.
+    for builder in ["e2e/builder:1", "e2e/builder:2"] {
+        let said = pack.run(&[
+            "build",
+            "e2e/app:1",
+            "--path",
+            app,
+            "--builder",
+            builder,
+            "--trust-builder",
+            "--pull-policy",
+            "never",
+            "--docker-host",
+            "inherit",
+            "--network",
+            "host",
+        ]);
+        assert!(said.contains("new: a tool in production"), "{said}");
+        assert_eq!(engine.run("e2e/app:1", "/cnb/process/web", &[]), "a tool\n");
+    }
 }

@@ -355,3 +355,47 @@ fn killed_at_every_named_moment() {
     let id = |image: &str| scene.engine.inspect(image, "{{.Id}}");
     assert_eq!(id("e2e/killed-app:1"), id("e2e/expected:1"));
 }
+
+/// The same buildpacks in a builder with the reference lifecycle: they are ordinary ones.
+#[test]
+fn our_buildpacks_under_the_reference_lifecycle() {
+    let Some(scene) = Scene::new() else { return };
+    let (archive, reference) = (scene.path("ours.tgz"), scene.path("reference.tgz"));
+    let words = ["lifecycle", "package", "--archive", &archive];
+    scene.longshore.run(&words).assert_code(0);
+    scene
+        .pack
+        .reference_lifecycle(Path::new(&archive), Path::new(&reference));
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../builder/builder.toml");
+    let ours = fs::read_to_string(ours).unwrap();
+    let definition = scene.path("builder.toml");
+    fs::write(
+        &definition,
+        format!("{ours}\n[lifecycle]\nuri = \"{reference}\"\n"),
+    )
+    .unwrap();
+    let words = [
+        "builder",
+        "create",
+        &definition,
+        "--run-image",
+        &scene.run_image,
+        "--output",
+        "docker-daemon:e2e/with-reference:1",
+    ];
+    scene.longshore.run(&words).assert_code(0);
+    let app = example("flask-plain");
+    let build = |builder: &str, image: &str| {
+        let words = Scene::words_with(builder, image, &app, &["--trust-builder"]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        scene.pack.run(&words);
+        scene.engine.inspect(image, "{{join .RootFS.Layers \" \"}}")
+    };
+    let by_reference = build("e2e/with-reference:1", "e2e/by-reference:1");
+    assert!(!scene.page("e2e/by-reference:1").is_empty());
+    // All layers but the launcher are the same, byte by byte: who switches keeps them.
+    let by_ours = build(BUILDER, "e2e/by-ours:1");
+    let pairs = by_reference.split(' ').zip(by_ours.split(' '));
+    let different = pairs.filter(|(one, other)| one != other).count();
+    assert_eq!(different, 1, "{by_reference}\n{by_ours}");
+}
