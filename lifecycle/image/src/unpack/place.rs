@@ -174,9 +174,11 @@ impl<'a> Unpacker<'a> {
     ) -> Result<(), UnpackError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Setuid and setgid stay out of the disk: a file of ours that other users could run as us.
+        let on_disk = entry.mode & 0o777 | 0o400;
         let fd: OwnedFd = self
             .replacing(folder, path, |folder, name| {
-                rustix::fs::openat(folder, name, flags, Mode::from(0o600))
+                rustix::fs::openat(folder, name, flags, Mode::from(on_disk | 0o200))
             })
             .map_err(|error| error.or("make the file", path))?;
         let mut file = File::from(fd);
@@ -190,9 +192,7 @@ impl<'a> Unpacker<'a> {
             file.write_all(&self.buffer[..count])
                 .map_err(|error| UnpackError::io("write", path, error))?;
         }
-        // Setuid and setgid stay out of the disk: a file of ours that other users could run as us.
-        let on_disk = entry.mode & 0o777 | 0o400;
-        rustix::fs::fchmod(&file, Mode::from(on_disk))
+        set_mode(&file, on_disk)
             .map_err(|error| UnpackError::io("set the mode of", path, error))?;
         rustix::fs::futimens(&file, &times(entry.mtime))
             .map_err(|error| UnpackError::io("set the time of", path, error))?;
@@ -336,6 +336,14 @@ impl<'a> Unpacker<'a> {
         }
         Ok(())
     }
+}
+
+/// Sets a new file's mode where the umask or the folder's default ACL gave it another: looking costs less than a change of the inode.
+fn set_mode(file: &File, mode: u32) -> Result<(), Errno> {
+    if rustix::fs::fstat(file)?.st_mode & 0o7777 == mode {
+        return Ok(());
+    }
+    rustix::fs::fchmod(file, Mode::from(mode))
 }
 
 fn times(mtime: Mtime) -> Timestamps {

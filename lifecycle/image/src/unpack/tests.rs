@@ -338,6 +338,27 @@ fn layer_modes_owners_times() {
 }
 
 #[test]
+fn layer_modes_of_files_do_not_depend_on_the_umask() {
+    let scene = Scene::new();
+    let modes = [0o400, 0o444, 0o600, 0o644, 0o666, 0o755, 0o777];
+    let mut tar = Tar::default();
+    for mode in modes {
+        let name = mode.to_string();
+        let fields = Fields {
+            name: name.as_bytes(),
+            mode,
+            ..Fields::default()
+        };
+        tar = tar.entry(&fields, b"");
+    }
+    scene.layer(tar.end()).unwrap();
+    for mode in modes {
+        let found = fs::metadata(scene.at(&mode.to_string())).unwrap();
+        assert_eq!(found.mode() & 0o7777, mode);
+    }
+}
+
+#[test]
 fn layer_replaces_whatever_is_there() {
     let scene = Scene::new();
     scene
