@@ -174,7 +174,7 @@ pub(crate) struct PlatformOptions {
     /// Build with another builder: in a registry, kept here, or oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME
     #[arg(long, value_name = "REF|oci:DIR|…", conflicts_with = "build_image")]
     pub(crate) builder: Option<String>,
-    /// Use these buildpacks, in this order (repeatable): a folder, a tar, a .cnb file, docker://REF, ID[@VERSION] of the builder, or
+    /// Use these buildpacks, in this order (repeatable): a folder, a tar, a .cnb file, docker://REF, ID or ID@VERSION of the builder, or
     /// from=builder for the builder's own order
     #[arg(long, value_name = "DIR|FILE|ID|…")]
     pub(crate) buildpack: Vec<String>,
@@ -313,7 +313,7 @@ pub(crate) struct BuilderArgs {
     /// The builder.toml
     #[arg(value_name = "FILE")]
     pub(crate) definition: PathBuf,
-    /// The image that builds run in, instead of the file's [build] image
+    /// The image that builds run in, instead of the one that the file names under `build`
     #[arg(long, value_name = "REF|oci:DIR|…")]
     pub(crate) build_image: Option<String>,
     /// The image that apps stand on, instead of the file's [[run.images]]; given again: its mirrors

@@ -217,5 +217,12 @@ fn layer_that_cannot_be_read_here_is_not_pushed() {
     let error = push(&server, &app, "app:1").expect_err("another content");
     assert!(matches!(error, RegistryError::Source { .. }), "{error:?}");
     assert_eq!(server.tag("app", "1"), None);
+    // What was begun is given up. (With a whole image, another blob may be on its way at that moment.)
+    let server = TestRegistry::start();
+    let sent = client(&server).push_layer(&reference(&server, "app:1"), &app.layers()[0], &[]);
+    assert!(
+        matches!(sent, Err(RegistryError::Source { .. })),
+        "{sent:?}"
+    );
     assert_eq!(server.open_uploads(), 0);
 }
