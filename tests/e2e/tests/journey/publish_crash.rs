@@ -25,12 +25,12 @@ const LOOKS: f64 = 0.3;
 const BUILDERS: usize = 16;
 /// A file that goes through the wire in many pieces.
 const LARGE: usize = 4 << 20;
-/// What a machine that pulls does with what it got, on the way to its name.
+/// What a machine that pulls does with what it got, on the way to its name: blobs are not kept, only what they unpack to.
 const OF_UNPACKING: [&str; 4] = [
-    "blob-written",
-    "blob-renamed",
     "tree-owners-written",
     "tree-renamed",
+    "file-written",
+    "file-renamed",
 ];
 
 struct Scene {
