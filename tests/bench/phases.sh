@@ -83,7 +83,11 @@ export_() { # WHOSE NAME CACHE-FLAG VALUE
         "$3" "$4" "$registry/$2:latest"
 }
 # Moved away rather than removed: ext4 looks through what was deleted just now whenever a file is made, which would be measured in turns.
-put_away() { [ ! -e "$layers" ] || mv "$layers" "$(mktemp -d "$work/old-XXXXXX")/"; }
+# What was written before is on disk before the next is measured.
+put_away() {
+    [ ! -e "$layers" ] || mv "$layers" "$(mktemp -d "$work/old-XXXXXX")/"
+    sync
+}
 restore() { # WHOSE NAME CACHE-FLAG VALUE
     put_away
     built ""
