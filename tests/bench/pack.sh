@@ -26,7 +26,8 @@ done
 # The two builders differ in the lifecycle alone. The run image is in the daemon under the name that the builder has for it.
 {
     "$LONGSHORE" stack create "$root/stacks/trixie" --output "$work/base"
-    skopeo copy "oci:$work/base/run" "docker-daemon:bench/run:1"
+    skopeo copy "oci:$work/base/run" "docker-archive:$work/run.tar:bench/run:1"
+    docker load -i "$work/run.tar"
     "$LONGSHORE" builder create "$root/builder/builder.toml" --run-image bench/run:1 --output docker-daemon:bench/ours:1
     "$LONGSHORE" lifecycle package --archive "$work/lifecycle.tgz"
     mkdir -p "$work/reference/lifecycle"
