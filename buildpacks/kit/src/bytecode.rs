@@ -21,12 +21,16 @@ use std::thread;
 ///
 /// marshal writes an object in another way if anything else refers to it (`FLAG_REF`, where `Py_REFCNT` is not 1), so the bytes would depend
 /// on what the process has done before: names are interned, and other modules have some of them too. Here everything in a module's code is
-/// held once more while it is written, so that all of it counts as referred to, whatever else there is.
+/// held once more while it is written, so that all of it counts as referred to, whatever else there is. marshal also says whether a text is interned,
+/// and texts of one Latin-1 character (or none) are one object for the whole process: before Python 3.12 whatever used one as a name had it interned.
+/// Here all of them are.
 const WORKER: &str = "\
 import importlib.machinery, importlib.util, marshal, os, sys, types
 
 def hold(value, held):
     held.append(value)
+    if type(value) is str and (not value or len(value) == 1 and value < '\\u0100'):
+        sys.intern(value)
     if isinstance(value, (tuple, frozenset)):
         for item in value:
             hold(item, held)
