@@ -106,7 +106,7 @@ fn rebaser_at_platform_api_0_12() {
         site.name("newer")
     );
     assert!(ended.stdout.contains(&words), "{ended:?}");
-    assert!(!site.fixture.path("report.toml").exists());
+    assert!(!site.fixture.path("report.toml").try_exists().unwrap());
 
     site.registry.forget_log();
     let second = site.name("app:rebased");
