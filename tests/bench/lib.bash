@@ -30,3 +30,6 @@ median() {
 against() {
     awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%.2f s : %.2f s)\n", o / p, w, o, p }'
 }
+
+# counted OURS PEERS WORDS: the same line for what is counted rather than timed.
+counted() { awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%d : %d)\n", o / p, w, o, p }'; }

@@ -146,7 +146,6 @@ detect() {
 
 both "$ours" ours
 both "$reference" reference
-counted() { awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%d : %d)\n", o / p, w, o, p }'; }
 # shellcheck disable=SC2154 # `both` sets them
 {
     echo "ratio  what (ours : the reference's), median of $runs"

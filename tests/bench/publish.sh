@@ -255,7 +255,6 @@ else
     fi
 fi
 
-counted() { awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%d : %d)\n", o / p, w, o, p }'; }
 echo "ratio  what (ours : theirs)"
 against "$ours_cold" "$reference_cold" "cold push, cache written : reference exporter, cache in a folder (at most 0.2)"
 against "$ours_cold" "$reference_image" "cold push, cache written : reference exporter, cache in an image (at most 0.2)"

@@ -1,5 +1,6 @@
 //! `longshore rebase`: an image, wherever it is, on a newer run image, without building it again.
 
+use cnb_spec::api::PlatformApi;
 use lifecycle::analyze::choose_mirror;
 use lifecycle::image_name::ImageName as PlatformName;
 use lifecycle::rebase::{RebaseError, RebaseInputs, rebase as put_on_base, run_image_of};
@@ -24,11 +25,12 @@ pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Fa
     let registries = Registries::new(context, &arguments.destinations.insecure);
     let destinations = Destinations::prepare(&destinations(arguments), context)?;
     let app = base_images::must_open("IMAGE", &arguments.image, &registries, context)?;
+    let platform_api = PLATFORM_API
+        .parse()
+        .expect("it is one that the lifecycle has");
     let inputs = RebaseInputs {
-        platform_api: PLATFORM_API
-            .parse()
-            .expect("it is one that the lifecycle has"),
-        run_image: run_image_name(arguments, &app, &registries, context)?,
+        platform_api,
+        run_image: run_image_name(arguments, &app, platform_api, &registries, context)?,
         force: arguments.force,
     };
     let run_image = base_images::must_open("--run-image", &inputs.run_image, &registries, context)?;
@@ -53,13 +55,13 @@ pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Fa
 fn run_image_name(
     arguments: &RebaseArgs,
     app: &Given,
+    api: PlatformApi,
     registries: &Registries<'_>,
     context: &Context,
 ) -> Result<String, Failure> {
     if let Some(name) = &arguments.run_image {
         return Ok(name.clone());
     }
-    let api = PLATFORM_API.parse().expect("as above");
     let known = run_image_of(&app.image, api).map_err(|error| failure(&app.name, &error))?;
     let near: PlatformName = match &app.repository {
         Some(repository) => repository.to_string().parse(),

@@ -10,7 +10,7 @@ use cnb_spec::run_image::RunImage;
 use oci_image::Reference;
 
 use crate::failure::{Failure, INVALID_ARGS, OTHER};
-use crate::flags::Kind;
+use crate::flags::{self, Kind};
 use crate::images::{Images, Opener, cache_reference, image_name, new_names};
 use crate::privileges::become_user;
 use crate::reach::{Asked, Reach, Rights};
@@ -39,18 +39,7 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
     if api.at_least(9) {
         flags.extend([("launch-cache", Kind::Text), ("skip-layers", Kind::Bool)]);
     }
-    if api.at_least(12) {
-        flags.extend([
-            ("layout", Kind::Bool),
-            ("layout-dir", Kind::Text),
-            ("run", Kind::Text),
-        ]);
-    } else {
-        flags.push(("stack", Kind::Text));
-    }
-    if api.at_least(13) {
-        flags.push(("insecure-registry", Kind::List));
-    }
+    flags.extend(flags::of_images(api));
     flags
 }
 

@@ -12,7 +12,7 @@ use oci_image::Owner;
 
 use crate::VERSION;
 use crate::failure::{Failure, INVALID_ARGS, OTHER};
-use crate::flags::Kind;
+use crate::flags::{self, Kind};
 use crate::images::{Images, Opener, cache_reference, new_names};
 use crate::privileges::{User, become_user};
 use crate::reach::{Asked, Rights};
@@ -57,18 +57,9 @@ pub(crate) fn flags(api: PlatformApi) -> Vec<(&'static str, Kind)> {
         flags.push(("launcher-sbom", Kind::Text));
     }
     if api.at_least(12) {
-        flags.extend([
-            ("extended", Kind::Text),
-            ("layout", Kind::Bool),
-            ("layout-dir", Kind::Text),
-            ("run", Kind::Text),
-        ]);
-    } else {
-        flags.push(("stack", Kind::Text));
+        flags.push(("extended", Kind::Text));
     }
-    if api.at_least(13) {
-        flags.push(("insecure-registry", Kind::List));
-    }
+    flags.extend(flags::of_images(api));
     flags
 }
 

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use cnb_spec::api::PlatformApi;
+
 /// What a flag's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -23,6 +25,23 @@ pub(crate) struct Flags {
     values: BTreeMap<&'static str, Vec<String>>,
     /// What follows the flags.
     pub(crate) positionals: Vec<String>,
+}
+
+/// The flags of phases that read and write images: where these are, and which run images there are.
+pub(crate) fn of_images(api: PlatformApi) -> Vec<(&'static str, Kind)> {
+    let mut flags = if api.at_least(12) {
+        vec![
+            ("layout", Kind::Bool),
+            ("layout-dir", Kind::Text),
+            ("run", Kind::Text),
+        ]
+    } else {
+        vec![("stack", Kind::Text)]
+    };
+    if api.at_least(13) {
+        flags.push(("insecure-registry", Kind::List));
+    }
+    flags
 }
 
 /// Reads a command line.

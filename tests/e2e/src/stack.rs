@@ -5,6 +5,15 @@ use std::path::Path;
 use crate::program::Longshore;
 use crate::registry::Registry;
 
+/// Makes our builder for a run image, and puts it where the last words say: `--output` or `--publish`, and a name.
+pub fn create_builder(longshore: &Longshore, run_image: &str, destination: [&str; 2]) {
+    let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../builder/builder.toml");
+    let definition = definition.to_str().expect("the repository's path is UTF-8");
+    let words = ["builder", "create", definition, "--run-image", run_image];
+    let said = longshore.run(&[&words[..], &destination].concat());
+    said.assert_code(0);
+}
+
 /// Publishes our stack; gives the names of the build and the run image.
 pub fn publish(longshore: &Longshore, registry: &Registry) -> (String, String) {
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");

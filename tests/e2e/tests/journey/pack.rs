@@ -34,27 +34,12 @@ impl Scene {
         let pack = Pack::new(&engine)?;
         let longshore = Longshore::copied().with("DOCKER_HOST", engine.host());
         let (_, run_image) = stack::publish(&longshore, &registry);
-        let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../builder/builder.toml");
-        let definition = definition.to_str().unwrap();
-        for words in [
-            &[
-                "builder",
-                "create",
-                definition,
-                "--run-image",
-                &run_image,
-                "--output",
-            ][..],
-            &["lifecycle", "package", "--output"],
-        ] {
-            let image = if words[0] == "builder" {
-                BUILDER
-            } else {
-                LIFECYCLE
-            };
-            let output = format!("docker-daemon:{image}");
-            longshore.run(&[words, &[&output]].concat()).assert_code(0);
-        }
+        let output = format!("docker-daemon:{BUILDER}");
+        stack::create_builder(&longshore, &run_image, ["--output", &output]);
+        let output = format!("docker-daemon:{LIFECYCLE}");
+        longshore
+            .run(&["lifecycle", "package", "--output", &output])
+            .assert_code(0);
         engine.pull(&run_image);
         Some(Self {
             engine,

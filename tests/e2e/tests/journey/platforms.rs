@@ -49,18 +49,8 @@ impl Scene {
         skip::tool("jq")?;
         let longshore = Longshore::copied();
         let (_, run_image) = stack::publish(&longshore, &registry);
-        let definition = root().join("builder/builder.toml");
         let builder = format!("{}/longshore/builder:1", registry.host());
-        let words = [
-            "builder",
-            "create",
-            definition.to_str().unwrap(),
-            "--run-image",
-            &run_image,
-            "--publish",
-            &builder,
-        ];
-        longshore.run(&words).assert_code(0);
+        stack::create_builder(&longshore, &run_image, ["--publish", &builder]);
         let folder = TempDir::with_prefix("longshore-platforms-").unwrap();
         write_variables(&folder.path().join("variables"));
         Some(Self {
