@@ -15,7 +15,7 @@ tools=$(dirname "$LONGSHORE")/reference
 "$root/tests/reference/build.sh" "$tools" || { [ $? = 77 ] && exit 0; exit 1; }
 
 export DOCKER_HOST=unix://$work/docker.sock PACK_HOME=$work/pack PACK_VOLUME_KEY=bench
-dockerd --bridge=none --iptables=false --ip6tables=false -H "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" \
+unshare --mount dockerd --bridge=none --iptables=false --ip6tables=false -H "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" \
     --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
 servers+=($!)
 for _ in $(seq 100); do

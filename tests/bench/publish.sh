@@ -128,7 +128,7 @@ docker_here() { command -v dockerd && command -v docker && [ "$UID" = 0 ]; } >/d
 docker_starts() {
     docker_folder=$(mktemp -d /tmp/longshore-docker-XXXXXX) # the path of a socket has to be short
     export DOCKER_HOST=unix://$docker_folder/socket
-    dockerd --bridge=none --iptables=false --ip6tables=false --data-root "$work/docker" --exec-root "$docker_folder/exec" \
+    unshare --mount dockerd --bridge=none --iptables=false --ip6tables=false --data-root "$work/docker" --exec-root "$docker_folder/exec" \
         --pidfile "$docker_folder/pid" --host "$DOCKER_HOST" >"$work/docker.log" 2>&1 &
     docker_daemon=$!
     servers+=("$docker_daemon")

@@ -31,6 +31,8 @@ pub(crate) fn cargo() -> Command {
             command.env_remove(name);
         }
     }
+    // It halves what a build leaves on the disk, and speeds up nothing that is built once.
+    command.env("CARGO_INCREMENTAL", "0");
     command
 }
 

@@ -21,8 +21,11 @@ impl Daemon {
     pub fn docker(more: &[&str]) -> Option<Self> {
         let program = test_skip::tool("dockerd")?;
         let folder = folder_of_root("dockerd")?;
-        let mut command = Command::new(program);
+        // In a mount namespace of its own: it leaves mounts behind, which would keep its folder from being removed.
+        let mut command = Command::new("unshare");
         command
+            .arg("--mount")
+            .arg(program)
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
             .args(["-H", &host(&folder)])
             .args(more);
