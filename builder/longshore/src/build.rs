@@ -6,7 +6,6 @@ mod builder;
 mod cache_image;
 mod in_place;
 mod metadata_file;
-mod needed;
 pub(crate) mod phases;
 mod publishing;
 mod request;
@@ -277,6 +276,7 @@ fn run_phases(
         skip_layers: request.clear_cache,
         restores_sbom: true,
         restores_from_cache_alone: true,
+        plan: read_toml(&layers_dir.join("plan.toml"))?,
     };
     restore(&inputs, Some(layers), &log).map_err(|error| errors::phase("restorer", &error))?;
 

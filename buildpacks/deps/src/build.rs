@@ -81,8 +81,7 @@ pub(crate) fn build(
         }
         (restored, _) => {
             let pins = pins_to_keep(remembered.as_ref(), &changes, given.refresh);
-            let packages = install(context, &given, &restored, &pins, &mut output)?;
-            EnvironmentMetadata { inputs, packages }
+            install(context, &given, &restored, &pins, &mut output)?
         }
     };
     finish(&metadata)
@@ -203,7 +202,7 @@ fn install(
     restored: &Restored<EnvironmentMetadata>,
     pins: &[String],
     output: &mut Output,
-) -> Result<Vec<Distribution>, BuildError> {
+) -> Result<EnvironmentMetadata, BuildError> {
     let wheels_restored =
         Restored::<WheelsMetadata>::read(&context.layers_dir, &layer_name!("wheels"));
     let overgrown =
@@ -220,11 +219,14 @@ fn install(
     let environment_layer = context.layers_dir.join("environment");
     let salvage = match restored {
         Restored::Present(last) if last.inputs.python == given.interpreter.facts.version => {
-            let old = Environment::in_layer(&environment_layer, &given.interpreter);
-            Some(
-                Salvage::collect(&old.site_packages(), &given.interpreter, &wheels.path())
-                    .map_err(files("keep the last build's bytecode"))?,
-            )
+            let old = Environment::in_layer(&environment_layer, &given.interpreter).site_packages();
+            // The lifecycle may have left it in the cache (`wishes.rs`).
+            let salvage = old
+                .is_dir()
+                .then(|| Salvage::collect(&old, &given.interpreter, &wheels.path()));
+            salvage
+                .transpose()
+                .map_err(files("keep the last build's bytecode"))?
         }
         _ => None,
     };
@@ -259,24 +261,23 @@ fn install(
     compile(&environment, given, salvage, output).map_err(files("compile bytecode"))?;
 
     layer.write_env(layer_env(&environment))?;
-    let inputs = given.inputs(&context.target);
-    layer.write_metadata(EnvironmentMetadata {
-        inputs,
-        packages: packages.clone(),
-    })?;
+    let restore = Some(wishes::restore(&given.set));
+    let metadata = EnvironmentMetadata {
+        inputs: given.inputs(&context.target),
+        packages,
+        restore: restore.clone(),
+    };
+    layer.write_metadata(&metadata)?;
     let resolved = match (&wheels_restored, pins) {
         (Restored::Present(last), [_, ..]) => last.resolved.clone(),
         _ => civil_time::minute(SystemTime::now()),
     };
     output.line(format!(
         "{} packages, in the versions chosen on {resolved}",
-        packages.len()
+        metadata.packages.len()
     ));
-    wheels.write_metadata(WheelsMetadata {
-        resolved,
-        restore: Some(wishes::restore(&given.set)),
-    })?;
-    Ok(packages)
+    wheels.write_metadata(WheelsMetadata { resolved, restore })?;
+    Ok(metadata)
 }
 
 /// Installs with the last build's versions, else without; adds setuptools where `pkg_resources` is needed.

@@ -6,8 +6,8 @@
 //! python3 on PATH  ─read─> Interpreter ────┘   (last build's)      └─ changed: uv installs, bytecode, metadata
 //! ```
 //!
-//! Layers: `environment` (launch, build, cache: what the app runs in), `wheels` (cache: downloads), `uv` (cache: the installer). The last two
-//! say in their metadata that nobody needs them while the app wants the same packages (`wishes.rs`).
+//! Layers: `environment` (launch, build, cache: what the app runs in), `wheels` (cache: downloads), `uv` (cache: the installer). All
+//! say in their metadata that this buildpack does not look into them while the app wants the same packages (`wishes.rs`).
 
 mod build;
 mod environment;

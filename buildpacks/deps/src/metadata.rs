@@ -16,6 +16,9 @@ pub(crate) const RECIPE: u32 = 1;
 pub(crate) struct EnvironmentMetadata {
     pub(crate) inputs: Inputs,
     pub(crate) packages: Vec<Distribution>,
+    /// When the next build will not look into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restore: Option<Restore>,
 }
 
 /// Everything that decides what the environment holds.

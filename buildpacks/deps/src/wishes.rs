@@ -1,5 +1,5 @@
 //! What the app wants installed, as a digest that detect can already give: while it is the same, the environment of the last build is
-//! most probably kept, and neither the wheels nor the installer are looked at (`buildpack_kit::layers::Restore`).
+//! most probably kept, and neither it nor the wheels nor the installer are looked at (`buildpack_kit::layers::Restore`).
 //!
 //! Detect does not know all that decides: the interpreter and the indexes come later. Where the environment is made anew although this
 //! digest is the same, packages are downloaded again.
@@ -18,7 +18,7 @@ pub(crate) const PACKAGES: &str = "python-packages";
 /// Set by `longshore build --refresh`: versions that nobody pinned are chosen anew.
 pub(crate) const REFRESH_VARIABLE: &str = "LONGSHORE_REFRESH";
 
-/// When the contents of layers that only an installation looks into are not needed.
+/// When this buildpack does not look into what an earlier build installed.
 pub(crate) fn restore(set: &RequirementSet) -> Restore {
     let wishes = serde_json::json!({
         "recipe": RECIPE,

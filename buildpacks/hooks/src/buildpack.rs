@@ -4,6 +4,7 @@ use std::path::Path;
 
 use buildpack_kit::{Message, Output};
 use libcnb::build::{BuildContext, BuildResult, BuildResultBuilder};
+use libcnb::data::build_plan::BuildPlanBuilder;
 use libcnb::data::launch::{Label, Launch, LaunchBuilder, ProcessBuilder};
 use libcnb::data::process_type;
 use libcnb::detect::{DetectContext, DetectResult, DetectResultBuilder};
@@ -16,6 +17,9 @@ use crate::predeploy;
 
 /// The label in which platforms find both commands.
 const LABEL: &str = "io.longshore.hooks";
+
+/// What `longshore/deps` provides. predeploy may do without: another buildpack may have installed what it needs.
+const PACKAGES: &str = "python-packages";
 
 #[derive(Debug)]
 pub(crate) struct HooksBuildpack;
@@ -30,6 +34,11 @@ impl libcnb::Buildpack for HooksBuildpack {
             Ok(hooks) if hooks.is_empty() => DetectResultBuilder::fail().build(),
             // An unreadable file passes too: this buildpack is optional in our order, and an optional one that fails is left out
             // silently. The build says what is wrong.
+            Ok(hooks) if hooks.predeploy.is_some() => {
+                // predeploy looks into what was installed, so the lifecycle has to bring it back.
+                let plan = BuildPlanBuilder::new().requires(PACKAGES).or().build();
+                DetectResultBuilder::pass().build_plan(plan).build()
+            }
             Ok(_) | Err(_) => DetectResultBuilder::pass().build(),
         }
     }

@@ -58,9 +58,9 @@ impl<M> Restored<M> {
     }
 }
 
-/// `[metadata.restore]` of a layer that is only cached: its buildpack will not look into it while the build
-/// plan has this entry. `longshore build` then leaves the contents in the cache image, and an empty folder stands in for them. Left empty, the layer stays
-/// what it was. To other lifecycles it is metadata like any other.
+/// `[metadata.restore]` of a cached layer: its buildpack will not look into it while the build plan has this entry. Our lifecycle then
+/// leaves the contents in the cache, and an empty folder stands in for them. Left empty, the layer stays what it was; the rules are in
+/// `lifecycle/lifecycle/src/restore/needed.rs`. To other lifecycles it is metadata like any other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restore {

@@ -21,6 +21,15 @@ pub trait LayerCache: Sync {
     /// the layer. Called from several threads.
     fn restore(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError>;
 
+    /// Puts an empty folder where the layer's content would be, which this build will not look into; or the content, where that costs nothing.
+    /// An error as of [`LayerCache::restore`] if the content is not there.
+    fn leave(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError>;
+
+    /// Is the content of a layer that was left there still there? It is not looked at before somebody wants it.
+    fn still_has(&self, diff_id: &DiffId) -> Result<bool, ImageError> {
+        self.has(diff_id)
+    }
+
     /// The digest of a layer's content that is not known yet. A cache that will want the layer as a blob makes it now, so that its files are
     /// read once. Called from several threads.
     fn measure(

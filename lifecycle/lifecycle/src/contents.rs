@@ -1,6 +1,6 @@
 //! What stands at the exporter's layers and app folders: plain folders, or views of them that know what did not change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,11 @@ use crate::files::is_missing;
 pub enum LayerSource {
     /// Nothing: the buildpack relies on the previous image.
     Absent,
+    /// It stayed in the cache, since the build did not look into it ([`crate::restore::left_behind`]), and is what it was.
+    LeftBehind {
+        /// Its content's digest.
+        diff_id: DiffId,
+    },
     /// What was restored, untouched. It is read only if no blob with this content is there.
     Unchanged {
         /// Its content's digest.
@@ -35,16 +40,27 @@ pub trait LayersView: Sync {
 }
 
 /// The layers folder as it is: anything in it may have changed.
-#[derive(Debug, Clone, Copy)]
-pub struct LayersFolder<'a>(pub &'a Path);
+#[derive(Debug, Clone)]
+pub struct LayersFolder<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Layers in whose place the restorer put empty folders.
+    pub left_behind: BTreeMap<(BuildpackId, LayerName), DiffId>,
+}
 
 impl LayersView for LayersFolder<'_> {
     fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource> {
-        let path = self.0.join(buildpack.escaped()).join(layer.as_str());
-        match std::fs::symlink_metadata(&path) {
-            Ok(_) => Ok(LayerSource::Found(path)),
-            Err(error) if is_missing(&error) => Ok(LayerSource::Absent),
-            Err(error) => Err(error),
+        let path = self.path.join(buildpack.escaped()).join(layer.as_str());
+        let left = self.left_behind.get(&(buildpack.clone(), layer.clone()));
+        let found = match std::fs::symlink_metadata(&path) {
+            Err(error) if is_missing(&error) => return Ok(LayerSource::Absent),
+            found => found?,
+        };
+        match left {
+            Some(diff_id) if found.is_dir() && path.read_dir()?.next().is_none() => {
+                Ok(LayerSource::LeftBehind { diff_id: *diff_id })
+            }
+            _ => Ok(LayerSource::Found(path)),
         }
     }
 }

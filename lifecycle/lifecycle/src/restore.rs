@@ -3,14 +3,16 @@
 //! | the layer was | what comes back |
 //! |---|---|
 //! | launch | `<layer>.toml` with its metadata, so that the buildpack can say whether it still wants it |
-//! | cache (and build, or launch, or both) | metadata and contents |
+//! | cache (and build, or launch, or both) | metadata and contents; an empty folder where this build will not look into it ([`needed`]) |
 //! | build, not cache | nothing: its buildpack makes it anew every time |
 //!
 //! Types are never restored: a buildpack that does not declare a layer again does not want it.
 
 mod decide;
+mod needed;
 mod sbom;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,16 +20,18 @@ use std::thread;
 
 use cnb_spec::build_toml::StoreToml;
 use cnb_spec::group::{Group, GroupElement};
+use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::{CacheMetadata, LayerMetadata, LayersMetadata};
 use cnb_spec::layer_toml::LayerToml;
+use cnb_spec::plan::Plan;
 use cnb_spec::values::toml_of;
 use oci_image::DiffId;
 
 use crate::cache::{CachedLayer, LayerCache};
 use crate::files::{FileError, create_dir, remove_dir, write_file, write_toml};
 use crate::images::ImageError;
-use crate::output::Output;
-use decide::{LayerPlan, plan_layers};
+use crate::output::{Level, Output};
+use decide::{Contents, LayerPlan, plan_layers};
 use sbom::restore_sbom_files;
 
 /// What restoring needs. Differences between Platform APIs are settled when it is made.
@@ -45,6 +49,26 @@ pub struct RestoreInputs {
     pub restores_sbom: bool,
     /// Is the metadata of cached launch layers restored although the previous image does not know them? Since Platform API 0.14.
     pub restores_from_cache_alone: bool,
+    /// What the buildpacks ask of each other, which says what they will look into.
+    pub plan: Plan,
+}
+
+/// The layers of which [`restore`] left the contents in the cache: in place of each stands an empty folder.
+pub fn left_behind(
+    inputs: &RestoreInputs,
+    cached: &CacheMetadata,
+) -> BTreeMap<(BuildpackId, LayerName), DiffId> {
+    if inputs.skip_layers {
+        return BTreeMap::new();
+    }
+    let silent = Output::new(Level::Error, |_, _| {});
+    let elements = inputs.group.group.iter();
+    let plans = elements.flat_map(|element| plan_layers(element, inputs, cached, &silent));
+    let left = plans.filter_map(|plan| match plan.contents {
+        Contents::LeftBehind(diff_id) => Some(((plan.element.id.clone(), plan.name), diff_id)),
+        Contents::None | Contents::Cached(_) => None,
+    });
+    left.collect()
 }
 
 /// Writes the layers' metadata and makes the contents of cached layers available.
@@ -133,17 +157,17 @@ fn restore_contents(
 ) -> Result<(), RestoreError> {
     let cached: Vec<_> = plans
         .iter()
-        .filter_map(|plan| Some((plan, plan.contents?)))
+        .filter(|plan| plan.contents != Contents::None)
         .collect();
-    for (plan, _) in &cached {
+    for plan in &cached {
         let dir = inputs.layers_dir.join(plan.element.id.escaped());
         create_dir(&dir).map_err(|source| FileError::write(&dir, source))?;
     }
     let left = Mutex::new(cached.iter());
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || -> Result<(), RestoreError> {
-        while let Some((plan, diff_id)) = next() {
-            restore_layer(plan, *diff_id, inputs, cache, output)?;
+        while let Some(plan) = next() {
+            restore_layer(plan, inputs, cache, output)?;
         }
         Ok(())
     };
@@ -160,20 +184,31 @@ fn restore_contents(
 
 fn restore_layer(
     plan: &LayerPlan<'_>,
-    diff_id: DiffId,
     inputs: &RestoreInputs,
     cache: &dyn LayerCache,
     output: &Output,
 ) -> Result<(), RestoreError> {
     let (id, name) = (&plan.element.id, &plan.name);
-    output.info(format_args!(
-        "Restoring data for \"{id}:{name}\" from cache"
-    ));
-    let layer = CachedLayer {
+    let layer = |diff_id| CachedLayer {
         layer: Some((id, name)),
         diff_id,
     };
-    if let Err(reason) = cache.restore(&layer, &inputs.layers_dir) {
+    let restored = match plan.contents {
+        Contents::None => return Ok(()),
+        Contents::Cached(diff_id) => {
+            output.info(format_args!(
+                "Restoring data for \"{id}:{name}\" from cache"
+            ));
+            cache.restore(&layer(diff_id), &inputs.layers_dir)
+        }
+        Contents::LeftBehind(diff_id) => {
+            output.info(format_args!(
+                "Leaving data for \"{id}:{name}\" in the cache: this build does not need it"
+            ));
+            cache.leave(&layer(diff_id), &inputs.layers_dir)
+        }
+    };
+    if let Err(reason) = restored {
         output.warn(format_args!(
             "Skipping restore for layer {id}:{name}: {reason}"
         ));

@@ -108,6 +108,16 @@ impl LayerCache for VolumeCache {
         restored.map_err(ImageError::new)
     }
 
+    fn leave(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError> {
+        self.open_tar(layer.diff_id).map_err(ImageError::new)?;
+        create_dir(&layer.folder(layers_dir)).map_err(ImageError::new)
+    }
+
+    fn still_has(&self, diff_id: &DiffId) -> Result<bool, ImageError> {
+        let tar = tar_path(&self.committed, *diff_id);
+        tar.try_exists().map_err(ImageError::new)
+    }
+
     fn keep(
         &self,
         layer: &CachedLayer<'_>,

@@ -131,6 +131,12 @@ impl LayerCache for CacheImage {
         restore_layer(tar, *diff_id, &layer.folder(layers_dir)).map_err(ImageError::new)
     }
 
+    fn leave(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError> {
+        let CachedLayer { diff_id, .. } = layer;
+        self.layer(diff_id).ok_or_else(|| Self::missing(diff_id))?;
+        std::fs::create_dir_all(layer.folder(layers_dir)).map_err(ImageError::new)
+    }
+
     fn keep(
         &self,
         layer: &CachedLayer<'_>,

@@ -88,7 +88,7 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     if !settings.skips_layers() || settings.api.at_least(10) {
         heading("RESTORING");
         let metadata = analyzed.metadata.clone();
-        restore_layers(settings, group, metadata, cache.as_deref())?;
+        restore_layers(settings, group.clone(), metadata, cache.as_deref())?;
     }
     heading("BUILDING");
     build_all(settings, environment)?;
@@ -96,6 +96,7 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     export_image(
         settings,
         &request.names,
+        group,
         analyzed,
         &images,
         cache.as_deref(),

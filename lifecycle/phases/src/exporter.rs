@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cnb_spec::analyzed::Analyzed;
 use cnb_spec::api::PlatformApi;
+use cnb_spec::group::Group;
 use cnb_spec::labels::LauncherMetadata;
 use cnb_spec::metadata::BuildMetadata;
 use cnb_spec::run_image::RunImage;
@@ -16,6 +17,7 @@ use crate::flags::{self, Kind};
 use crate::images::{Images, Opener, cache_reference, new_names};
 use crate::privileges::{User, become_user};
 use crate::reach::{Asked, Rights};
+use crate::restorer::restore_inputs;
 use crate::settings::{Settings, read_group};
 use lifecycle::analyze::RunImageFile;
 use lifecycle::cache::LayerCache;
@@ -25,6 +27,7 @@ use lifecycle::export::{
 };
 use lifecycle::files::{FileError, read_toml, read_toml_if_there};
 use lifecycle::image_name::ImageName;
+use lifecycle::restore::left_behind;
 
 /// The exit code when the export fails.
 const FAILED: u8 = 62;
@@ -90,21 +93,26 @@ pub(crate) fn run(settings: &Settings<'_>) -> Result<(), Failure> {
     become_user(settings.user(), &settings.volumes()[1..])?;
     settings.check_launch_cache()?;
     let reach = rights.connect(settings)?;
-    read_group(settings)?;
+    let group = read_group(settings)?;
     let opener = Opener::new(settings, &reach);
     let cache = opener.cache(new.first())?;
     let images = opener.images(&new)?;
-    export_image(settings, names, analyzed, &images, cache.as_deref())
+    export_image(settings, names, group, analyzed, &images, cache.as_deref())
 }
 
 /// Makes the image, and keeps layers in the cache.
 pub(crate) fn export_image(
     settings: &Settings<'_>,
     names: &[String],
+    group: Group,
     analyzed: Analyzed,
     images: &Images,
     cache: Option<&dyn LayerCache>,
 ) -> Result<(), Failure> {
+    let restored = restore_inputs(settings, group, analyzed.metadata.clone());
+    let cached = cache.map(LayerCache::metadata).transpose();
+    let cached = cached.map_err(|error| Failure::new(FAILED, "export", error))?;
+    let left_behind = cached.map(|cached| left_behind(&restored, &cached));
     let inputs = inputs(settings, names, analyzed)?;
     if let Images::Layouts(layouts) = images
         && let Ok(path) = layouts.path_of(&names[0])
@@ -116,7 +124,10 @@ pub(crate) fn export_image(
     }
     let ports = ExportPorts {
         images: images.store(),
-        view: &LayersFolder(&inputs.layers_dir),
+        view: &LayersFolder {
+            path: &inputs.layers_dir,
+            left_behind: left_behind.unwrap_or_default(),
+        },
         cache,
     };
     export(&inputs, ports, &settings.output)

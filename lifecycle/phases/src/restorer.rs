@@ -95,16 +95,27 @@ pub(crate) fn restore_layers(
     metadata: LayersMetadata,
     cache: Option<&dyn LayerCache>,
 ) -> Result<(), Failure> {
-    let inputs = RestoreInputs {
+    let inputs = restore_inputs(settings, group, metadata);
+    restore(&inputs, cache, &settings.output)
+        .map_err(|error| Failure::new(FAILED, "restore", error))
+}
+
+/// The same for the exporter, which has to know what was left in the cache.
+pub(crate) fn restore_inputs(
+    settings: &Settings<'_>,
+    group: Group,
+    metadata: LayersMetadata,
+) -> RestoreInputs {
+    RestoreInputs {
         group,
         metadata,
         layers_dir: settings.layers_dir(),
         skip_layers: settings.skips_layers(),
         restores_sbom: settings.api.at_least(8),
         restores_from_cache_alone: settings.api.at_least(14),
-    };
-    restore(&inputs, cache, &settings.output)
-        .map_err(|error| Failure::new(FAILED, "restore", error))
+        // Without a plan everything is restored.
+        plan: read_toml(&settings.plan_path()).unwrap_or_default(),
+    }
 }
 
 /// Since Platform API 0.14.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use cnb_spec::id::{BuildpackId, LayerName};
 use cnb_spec::labels::CacheMetadata;
 use lifecycle::cache::{CachedLayer, LayerCache};
-use lifecycle::contents::{LayerSource, LayersView};
+use lifecycle::contents::{LayerSource, LayersFolder, LayersView};
 use lifecycle::export::{Exported, Role};
 use lifecycle::images::ImageError;
 use oci_image::layer::{LayerContents, TreeRules};
@@ -21,7 +21,6 @@ use store::overlay::{self, Change, LowerFiles};
 use store::{Durability, StagedTree, Store};
 
 use super::cache_image::CacheImage;
-use super::needed;
 use super::seconds;
 use super::workspace::{Overlays, Workspace};
 use crate::commands::Context;
@@ -201,23 +200,15 @@ impl<'a> StoreLayers<'a> {
     }
 
     /// An empty folder stood in for the layer: where it still does, the layer is what it was.
-    fn look_at_stand_in(&self, key: &Key, diff_id: &DiffId) -> io::Result<LayerSource> {
-        let path = self.layer_folder(key);
-        if !path.try_exists()? {
-            return Ok(LayerSource::Absent);
-        }
-        Ok(match path.read_dir()?.next() {
-            Some(_) => LayerSource::Changed(path),
-            None => LayerSource::Unchanged {
-                diff_id: *diff_id,
-                path,
-            },
+    fn look_at_stand_in(&self, (buildpack, layer): &Key, left: &DiffId) -> io::Result<LayerSource> {
+        let folder = LayersFolder {
+            path: &self.workspace.layers(),
+            left_behind: [((buildpack.clone(), layer.clone()), *left)].into(),
+        };
+        Ok(match folder.layer(buildpack, layer)? {
+            LayerSource::Found(path) => LayerSource::Changed(path),
+            source => source,
         })
-    }
-
-    fn layer_folder(&self, (buildpack, layer): &Key) -> PathBuf {
-        let buildpack = self.workspace.layers().join(buildpack.escaped());
-        buildpack.join(layer.as_str())
     }
 
     /// A buildpack that removes its whole folder leaves its mark there, above the layer.
@@ -231,17 +222,6 @@ impl<'a> StoreLayers<'a> {
             Change::Removed | Change::Replaced => Ok(Change::Removed),
             Change::Unchanged | Change::Modified => overlay::change(lower, upper),
         }
-    }
-
-    /// Whether this build may look into a layer that is not here.
-    fn needs(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<bool, ImageError> {
-        let Some((buildpack, name)) = layer.layer else {
-            return Ok(true);
-        };
-        let cached = self.metadata()?;
-        let metadata = cached.of_buildpack(buildpack.as_str());
-        let metadata = metadata.and_then(|layers| layers.layers.get(name.as_str()));
-        Ok(metadata.is_none_or(|metadata| needed::is_needed(metadata, layers_dir)))
     }
 
     fn shared_layer(&self, diff_id: &DiffId) -> Option<Layer> {
@@ -358,7 +338,7 @@ impl LayerCache for StoreLayers<'_> {
         Ok(here.is_some() || self.shared_layer(diff_id).is_some())
     }
 
-    fn restore(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError> {
+    fn restore(&self, layer: &CachedLayer<'_>, _layers_dir: &Path) -> Result<(), ImageError> {
         let Some((buildpack, name)) = layer.layer else {
             return Ok(());
         };
@@ -373,19 +353,24 @@ impl LayerCache for StoreLayers<'_> {
             let shared = self.shared_layer(&diff_id);
             let shared =
                 shared.ok_or_else(|| ImageError::new("its contents are not on this machine"))?;
-            if !self.needs(layer, layers_dir)? {
-                std::fs::create_dir_all(self.layer_folder(&key)).map_err(ImageError::new)?;
-                let output = &self.context.output;
-                output.info(&format!(
-                    "\"{buildpack}:{name}\" stays in the cache image: this build does not need it"
-                ));
-                self.state().left_there.insert(key, diff_id);
-                return Ok(());
-            }
             self.context.tree(&shared).map_err(ImageError::new)?;
         }
         self.state().restored.insert(key, diff_id);
         Ok(())
+    }
+
+    fn leave(&self, layer: &CachedLayer<'_>, layers_dir: &Path) -> Result<(), ImageError> {
+        let diff_id = layer.diff_id;
+        let here = self.store.tree(&diff_id).map_err(ImageError::new)?;
+        match layer.layer {
+            Some((buildpack, name)) if here.is_none() && self.shared_layer(&diff_id).is_some() => {
+                std::fs::create_dir_all(layer.folder(layers_dir)).map_err(ImageError::new)?;
+                let key = (buildpack.clone(), name.clone());
+                self.state().left_there.insert(key, diff_id);
+                Ok(())
+            }
+            _ => self.restore(layer, layers_dir),
+        }
     }
 
     fn measure(

@@ -122,6 +122,9 @@ impl Keeper<'_> {
         let source = self.view.layer(id, name).map_err(ImageError::new)?;
         let (known, disk) = match source {
             LayerSource::Absent => return Err(ImageError::new("it has no contents")),
+            LayerSource::LeftBehind { diff_id } => {
+                return self.keep_left_behind((id, name), diff_id);
+            }
             LayerSource::Unchanged { diff_id, path } => (Some(diff_id), path),
             LayerSource::Found(path) | LayerSource::Changed(path) => {
                 (self.exported_as(id, name), path)
@@ -131,6 +134,26 @@ impl Keeper<'_> {
         let before = before.and_then(|layers| layers.layers.get(name.as_str()));
         let before = before.map(|layer| layer.sha.as_str());
         self.keep_folder(Some((id, name)), &disk, &below, known, before)
+    }
+
+    fn keep_left_behind(
+        &self,
+        owner: (&BuildpackId, &LayerName),
+        diff_id: DiffId,
+    ) -> Result<Kept, ImageError> {
+        if !self.cache.still_has(&diff_id)? {
+            return Err(ImageError::new(
+                "its contents are not in the cache any more",
+            ));
+        }
+        self.cache.reuse(&CachedLayer {
+            layer: Some(owner),
+            diff_id,
+        })?;
+        Ok(Kept {
+            diff_id,
+            reused: true,
+        })
     }
 
     /// A launch layer's digest is known from the image.

@@ -206,6 +206,11 @@ fn buildpack_source(
             disk: Some(path),
             below,
         }),
+        LayerSource::LeftBehind { diff_id } => Ok(Source::Known {
+            diff_id,
+            disk: None,
+            below,
+        }),
         LayerSource::Found(disk) => Ok(Source::Folder { disk, below }),
         LayerSource::Changed(disk) => Ok(Source::NewFolder { disk, below }),
         LayerSource::Absent if layer.toml.types.cache => {

@@ -6,6 +6,7 @@ use cnb_spec::labels::{CacheMetadata, LayerMetadata};
 use oci_image::DiffId;
 
 use super::RestoreInputs;
+use super::needed::is_needed;
 use crate::output::Output;
 
 /// A layer that comes back.
@@ -15,8 +16,19 @@ pub(super) struct LayerPlan<'a> {
     pub(super) name: LayerName,
     /// What its `.toml` says.
     pub(super) metadata: &'a LayerMetadata,
-    /// Its contents, if the cache has them; none for launch layers.
-    pub(super) contents: Option<DiffId>,
+    /// Does it come back with its contents?
+    pub(super) contents: Contents,
+}
+
+/// What comes back beside a layer's metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// Nothing: it is a launch layer, or not cached.
+    None,
+    /// What the cache has.
+    Cached(DiffId),
+    /// An empty folder in its place: this build will not look into it.
+    LeftBehind(DiffId),
 }
 
 /// The layers of one buildpack that come back: first those that the previous image knows, then those that only the cache does.
@@ -36,16 +48,24 @@ pub(super) fn plan_layers<'a>(
     let known_to_image = |name: &str| app_layers.is_some_and(|layers| layers.contains_key(name));
 
     let mut plans = Vec::new();
-    let mut add = |name: &str, metadata: &'a LayerMetadata, contents: Option<&LayerMetadata>| {
+    // What the image does not have, it cannot take over from the previous one.
+    let is_needed = |layer: &LayerMetadata, in_image: bool| {
+        (layer.launch && !in_image) || is_needed(element, layer, &inputs.plan, &inputs.group)
+    };
+    let mut add = |name: &str,
+                   metadata: &'a LayerMetadata,
+                   cached: Option<&LayerMetadata>,
+                   in_image: bool| {
         let Ok(layer_name) = name.parse::<LayerName>() else {
             output.warn(format_args!(
                 "Not restoring \"{id}:{name}\": it is not a layer's name"
             ));
             return;
         };
-        let contents = contents.map(|cached| cached.sha.parse()).transpose();
-        let contents = match contents {
-            Ok(contents) => contents,
+        let contents = match cached.map(|cached| cached.sha.parse()).transpose() {
+            Ok(None) => Contents::None,
+            Ok(Some(diff_id)) if is_needed(metadata, in_image) => Contents::Cached(diff_id),
+            Ok(Some(diff_id)) => Contents::LeftBehind(diff_id),
             Err(error) => {
                 output.warn(format_args!("Not restoring \"{id}:{name}\": {error}"));
                 return;
@@ -87,7 +107,7 @@ pub(super) fn plan_layers<'a>(
                     "Layer sha: \"{ours}\", cache sha: \"{theirs}\""
                 ));
             }
-            contents => add(name, layer, contents),
+            cached => add(name, layer, cached, true),
         }
     }
     for (name, layer) in cached_layers.into_iter().flatten() {
@@ -106,7 +126,7 @@ pub(super) fn plan_layers<'a>(
         output.info(format_args!(
             "Restoring metadata for \"{id}:{name}\" from cache"
         ));
-        add(name, layer, Some(layer));
+        add(name, layer, Some(layer), false);
     }
     // A layer that changed from launch to cache is known to both.
     plans.dedup_by(|later, earlier| later.name == earlier.name);
@@ -119,6 +139,7 @@ mod tests {
 
     use cnb_spec::group::Group;
     use cnb_spec::labels::{BuildpackLayers, LayersMetadata};
+    use cnb_spec::plan::Plan;
 
     use super::*;
     use crate::output::Level;
@@ -202,6 +223,7 @@ mod tests {
                     skip_layers: false,
                     restores_sbom: true,
                     restores_from_cache_alone,
+                    plan: Plan::default(),
                 };
                 let cached = CacheMetadata {
                     buildpacks: layers(cache.clone()),
@@ -210,8 +232,9 @@ mod tests {
                 let output = Output::new(Level::Error, |_, _| {});
                 let plans = plan_layers(&element, &inputs, &cached, &output);
                 let found = plans.first().map(|plan| match plan.contents {
-                    None => "metadata",
-                    Some(_) => "contents",
+                    Contents::None => "metadata",
+                    Contents::Cached(_) => "contents",
+                    Contents::LeftBehind(_) => "left",
                 });
                 assert_eq!(
                     found, expected,
@@ -219,6 +242,55 @@ mod tests {
                 );
                 assert!(plans.len() < 2);
             }
+        }
+    }
+
+    #[test]
+    fn plan_layers_leaves_what_nobody_needs() {
+        let element = GroupElement {
+            id: "x".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            api: "0.10".into(),
+            homepage: String::new(),
+        };
+        let left = Some(Contents::LeftBehind(A.parse().unwrap()));
+        let cached = Some(Contents::Cached(A.parse().unwrap()));
+        for (in_image, in_cache, expected) in [
+            (None, "c", left),
+            (Some("lc"), "lc", left),
+            // The image would have to be made of it.
+            (None, "lc", cached),
+            // Without a namespace, nobody knows who comes after it.
+            (Some("lbc"), "lbc", cached),
+        ] {
+            let layer = |types: &str| LayerMetadata {
+                data: serde_json::json!({"restore": {"unless": {"name": "all"}}}),
+                ..layer(types, A)
+            };
+            let plan = "[[entries]]\n[[entries.requires]]\nname = 'all'\n";
+            let inputs = RestoreInputs {
+                group: Group {
+                    group: vec![element.clone()],
+                    ..Group::default()
+                },
+                metadata: LayersMetadata {
+                    buildpacks: layers(in_image.map(layer)),
+                    ..LayersMetadata::default()
+                },
+                layers_dir: PathBuf::new(),
+                skip_layers: false,
+                restores_sbom: true,
+                restores_from_cache_alone: true,
+                plan: toml::from_str(plan).unwrap(),
+            };
+            let cache = CacheMetadata {
+                buildpacks: layers(Some(layer(in_cache))),
+                ..CacheMetadata::default()
+            };
+            let output = Output::new(Level::Error, |_, _| {});
+            let plans = plan_layers(&element, &inputs, &cache, &output);
+            let found = plans.first().map(|plan| plan.contents);
+            assert_eq!(found, expected, "{in_image:?} {in_cache}");
         }
     }
 }

@@ -37,6 +37,13 @@ impl LayersView for Unchanged {
     }
 }
 
+fn folder(path: &Path) -> LayersFolder<'_> {
+    LayersFolder {
+        path,
+        left_behind: BTreeMap::new(),
+    }
+}
+
 /// A full disk, say.
 struct BrokenCache;
 
@@ -51,6 +58,10 @@ impl LayerCache for BrokenCache {
 
     fn restore(&self, _: &CachedLayer<'_>, _: &Path) -> Result<(), ImageError> {
         Err(ImageError::new("no restore"))
+    }
+
+    fn leave(&self, _: &CachedLayer<'_>, _: &Path) -> Result<(), ImageError> {
+        Err(ImageError::new("nothing is left"))
     }
 
     fn keep(&self, _: &CachedLayer<'_>, _: &LayerContents<'_>) -> Result<(), ImageError> {
@@ -81,9 +92,10 @@ fn cache_that_cannot_be_written_is_a_warning() {
     let images = OciLayouts::new(&layouts, &name, NonZeroUsize::MIN);
     for cache_time in [CacheTime::After, CacheTime::Alongside] {
         let app = AppSource::folder(fixture.path("app"));
+        let layers = fixture.path("layers");
         let ports = ExportPorts {
             images: &images,
-            view: &LayersFolder(&fixture.path("layers")),
+            view: &folder(&layers),
             cache: Some(&BrokenCache),
         };
         let warnings = Arc::new(Mutex::new(Vec::new()));
@@ -163,7 +175,7 @@ fn export_folders_above_owned() {
     };
     let ports = ExportPorts {
         images: &images,
-        view: &LayersFolder(&layers),
+        view: &folder(&layers),
         cache: None,
     };
     let output = Output::new(Level::Error, |_, line| panic!("{line}"));
@@ -211,7 +223,8 @@ fn export_reads_nothing_that_did_not_change() {
     };
 
     // Elsewhere than in the image, so that the folders above are the user's own.
-    let plain = LayersFolder(&fixture.path("layers"));
+    let layers = fixture.path("layers");
+    let plain = folder(&layers);
     let hidden = BTreeSet::from(["hidden".parse().unwrap()]);
     let app = AppSource {
         hidden,

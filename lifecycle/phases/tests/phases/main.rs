@@ -17,6 +17,7 @@ mod images;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod left_behind;
 mod library;
 #[cfg(test)]
 mod rebase;

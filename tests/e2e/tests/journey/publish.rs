@@ -99,41 +99,54 @@ fn publish_rebuild_and_another_machine() {
     others_get_the_same(&registry, &tag, &digest);
 }
 
-/// Wheels are for installing: a machine that has none fetches them when something is to be installed, and not before.
+/// Where nothing is to be installed and nothing runs, a machine that has neither wheels nor environment fetches neither.
 #[test]
-fn wheels_are_fetched_when_they_are_needed() {
+fn cached_layers_are_fetched_when_they_are_needed() {
     let registry = TestRegistry::start();
     let name = |tag: &str| format!("{}/team/app:{tag}", registry.host());
     let (tag, cache) = (name("v1"), name("cache"));
     let words = ["--publish", &tag, "--cache-image", &cache];
     let app = App::copy_of("flask-plain");
+    // An environment that no other test has made in the home that all copy.
+    app.append("requirements.txt", "\nitsdangerous==2.1.2\n");
     let first = Longshore::copied().build(app.path(), &words);
     let wheels = cached_blob(&registry, "longshore/deps", "wheels");
-    let fetched = || {
+    let environment = cached_blob(&registry, "longshore/deps", "environment");
+    let fetched = |blob: &str| {
         let log = registry.log();
         log.iter()
-            .any(|asked| asked.method == "GET" && asked.target.ends_with(&wheels))
+            .any(|asked| asked.method == "GET" && asked.target.ends_with(blob))
     };
 
     let elsewhere = Longshore::copied();
     let again = elsewhere.build(app.path(), &words);
     assert_eq!(again.digest(), first.digest());
     again.assert_says(&[
-        "\"longshore/deps:wheels\" stays in the cache image",
+        "Leaving data for \"longshore/deps:wheels\" in the cache",
+        "Leaving data for \"longshore/deps:environment\" in the cache",
         "Reusing cache layer 'longshore/deps:wheels'",
+        "Reusing layer 'longshore/deps:environment'",
     ]);
-    assert!(!fetched());
+    assert!(!fetched(&wheels) && !fetched(&environment));
     let kept = cached_blob(&registry, "longshore/deps", "wheels");
     assert_eq!(kept, wheels, "the cache has lost its wheels");
 
-    // That machine without the cache image: there are no wheels, and none are needed.
+    // That machine without the cache image: it makes its own.
     let alone = elsewhere.build(app.path(), &words[..2]);
     assert_eq!(alone.digest(), first.digest());
+
+    // What runs while building sees the environment.
+    app.write(
+        "app.json",
+        r#"{"scripts": {"dokku": {"predeploy": "python -c 'import flask'"}}}"#,
+    );
+    Longshore::copied().build(app.path(), &words);
+    assert!(!fetched(&wheels) && fetched(&environment));
 
     app.append("requirements.txt", "\n# A remark.\n");
     let changed = Longshore::copied().build(app.path(), &words);
     changed.assert_says(&["Wheel cache: reused from the last build"]);
-    assert!(fetched());
+    assert!(fetched(&wheels));
 
     // A cache image that has lost some of its layers: what is missing is made again.
     registry.remove_blob(
