@@ -108,7 +108,7 @@ fn cached_layers_are_fetched_when_they_are_needed() {
     let words = ["--publish", &tag, "--cache-image", &cache];
     let app = App::copy_of("flask-plain");
     // An environment that no other test has made in the home that all copy.
-    app.append("requirements.txt", "\nitsdangerous==2.1.2\n");
+    app.append("requirements.txt", "\nsix==1.17.0\n");
     let first = Longshore::copied().build(app.path(), &words);
     let wheels = cached_blob(&registry, "longshore/deps", "wheels");
     let environment = cached_blob(&registry, "longshore/deps", "environment");
