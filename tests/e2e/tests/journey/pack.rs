@@ -163,7 +163,7 @@ fn trusted_builder_into_a_daemon() {
 
     let said = scene.build("e2e/minimal:1", app.path(), &options);
     for expected in [
-        "Restoring data for \"longshore/deps:environment\" from cache",
+        "Leaving data for \"longshore/deps:environment\" in the cache",
         "Reusing layer 'longshore/deps:environment'",
         "Reusing cache layer 'longshore/deps:environment'",
     ] {

@@ -74,7 +74,7 @@ impl Scene {
         let reference = first.lines().last().unwrap();
         assert_eq!(second.lines().last(), Some(reference), "{first}{second}");
         for expected in [
-            "Restoring data for \"longshore/deps:environment\" from cache",
+            "Leaving data for \"longshore/deps:environment\" in the cache",
             "Reusing layer 'longshore/deps:environment'",
         ] {
             assert!(second.contains(expected), "{platform}: {second}");
