@@ -26,6 +26,9 @@ median() {
     sort -n | awk '{ n[NR] = $1 } END { print n[int((NR + 1) / 2)] }'
 }
 
+# plus A B: seconds.
+plus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f\n", a + b }'; }
+
 # against OURS PEERS WORDS: one line of the table, ratio first.
 against() {
     awk -v o="$1" -v p="$2" -v w="$3" 'BEGIN { printf "%6.2f  %s (%.2f s : %.2f s)\n", o / p, w, o, p }'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The phases as a platform calls them, beside the reference lifecycle's, with a real registry on loopback and a Python environment of
-# about 500 MB as one cached layer: restore from a folder and from an image, export with nothing changed, detect with 20 buildpacks,
-# rebase; peak memory.
+# about 500 MB as one cached layer: restore from a folder and from an image, all of it and what a rebuild needs where the buildpack says
+# (as our own do) that it will not look into the layer; export with nothing changed, detect with 20 buildpacks, rebase; peak memory.
 #
 # Needs docker-registry, skopeo, umoci and python3 with venv (Debian packages of these names), Go for the reference, about 15 GB in
 # TMPDIR, and a package index for pip. LONGSHORE_BENCH_ENVIRONMENT names a virtual environment to use instead. What is missing is
@@ -75,7 +75,12 @@ built() { # with WHAT in the layer's folder: "files", or "" where the restorer h
     printf '[[group]]\nid = "bench/deps"\nversion = "1"\napi = "0.10"\n' >"$layers/group.toml"
     printf '[[buildpacks]]\nid = "bench/deps"\nversion = "1"\napi = "0.10"\n' >"$layers/config/metadata.toml"
     [ -z "$1" ] || cp -a "$environment" "$layers/bench_deps/environment"
-    printf '[types]\nlaunch = true\ncache = true\n' >"$layers/bench_deps/environment.toml"
+    printf '[types]\nlaunch = true\ncache = true\n[metadata.restore.unless]\nname = "bench"\n' >"$layers/bench_deps/environment.toml"
+}
+# The plan that makes the contents unnecessary; without it everything is restored.
+plan=
+planned() {
+    [ -z "$plan" ] || printf '[[entries]]\n[[entries.requires]]\nname = "bench"\n' >"$layers/plan.toml"
 }
 analyze() { phase "$1" analyzer -layers "$layers" -run "$work/run.toml" "$registry/$2:latest"; }
 export_() { # WHOSE NAME CACHE-FLAG VALUE
@@ -91,6 +96,7 @@ put_away() {
 restore() { # WHOSE NAME CACHE-FLAG VALUE
     put_away
     built ""
+    planned
     rm "$layers/bench_deps/environment.toml"
     analyze "$1" "$2"
     phase "$1" restorer -layers "$layers" -run "$work/run.toml" "$3" "$4"
@@ -99,6 +105,13 @@ unchanged() {
     restore "$@"
     built ""
     export_ "$@"
+}
+rebuild() { # everything that is not a buildpack's doing, in $took
+    restore "$@"
+    local restored=$took
+    built ""
+    export_ "$@"
+    took=$(plus "$took" "$restored")
 }
 both() { # WHOSE NAME: everything of one of the two, in variables that begin with NAME
     local whose=$1 name=$2
@@ -115,6 +128,10 @@ both() { # WHOSE NAME: everything of one of the two, in variables that begin wit
     declare -g "${name}_unchanged=$(repeatedly unchanged "$whose" "$name" -cache-dir "$work/$name-cache")"
     export_ "$whose" "$name" -cache-image "$registry/$name:cache"
     declare -g "${name}_image=$(repeatedly restore "$whose" "$name" -cache-image "$registry/$name:cache")"
+    plan=yes
+    declare -g "${name}_rebuild=$(repeatedly rebuild "$whose" "$name" -cache-dir "$work/$name-cache")"
+    declare -g "${name}_rebuild_image=$(repeatedly rebuild "$whose" "$name" -cache-image "$registry/$name:cache")"
+    plan=
     declare -g "${name}_rebase=$(repeatedly phase "$whose" rebaser -run-image "$registry/run:new" -force "$registry/$name:latest")"
     declare -g "${name}_detect=$(repeatedly detect "$whose")"
 }
@@ -149,8 +166,10 @@ both "$reference" reference
 # shellcheck disable=SC2154 # `both` sets them
 {
     echo "ratio  what (ours : the reference's), median of $runs"
-    against "$ours_restore" "$reference_restore" "restore from a folder (at most 0.2)"
-    against "$ours_image" "$reference_image" "restore from an image"
+    against "$ours_restore" "$reference_restore" "restore everything from a folder"
+    against "$ours_image" "$reference_image" "restore everything from an image"
+    against "$ours_rebuild" "$reference_rebuild" "restore and export with nothing changed, cache in a folder (at most 0.2)"
+    against "$ours_rebuild_image" "$reference_rebuild_image" "restore and export with nothing changed, cache in an image"
     against "$ours_cold" "$reference_cold" "export, cold, cache in a folder, once"
     against "$ours_unchanged" "$reference_unchanged" "export, nothing changed"
     against "$ours_detect" "$reference_detect" "detect, $buildpacks buildpacks"

@@ -27,7 +27,6 @@ measured() {
 repeatedly() {
     for _ in $(seq $runs); do "$@" && echo "$took"; done | median
 }
-plus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f\n", a + b }'; }
 
 # listening LOG PATTERN: waits until a server has said its port.
 listening() {
