@@ -12,7 +12,7 @@ use crate::{
     client::Inner,
     error::RegistryError,
     failure::{Failure, Transient},
-    host::Host,
+    host::{Holding, Host},
     manifest::CONTENT_DIGEST,
     request::{Call, Reply, Target, query},
     upload::{self, Session, Upload},
@@ -44,6 +44,18 @@ pub(crate) enum Presence {
     Unknown,
 }
 
+/// What proves that a blob is in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// A manifest that names it is about to be sent, and its sender looks again if blobs are missing. Of a registry that checks
+    /// manifests its word is enough.
+    Manifest,
+    /// A look at it.
+    Look,
+    /// A look at it now: nothing that was seen before counts.
+    NewLook,
+}
+
 /// The repository that a blob goes to, and others of the same registry that may have it.
 #[derive(Debug, Clone)]
 pub(crate) struct Destination<'a> {
@@ -70,18 +82,18 @@ impl Inner {
             .await
     }
 
-    /// Makes sure that a blob is in a repository. `ask_first`: nothing that was seen before counts.
+    /// Makes sure that a blob is in a repository.
     pub(crate) async fn ensure(
         &self,
         to: &Destination<'_>,
         blob: &Blob,
-        ask_first: bool,
+        proof: Proof,
     ) -> Result<Outcome, RegistryError> {
         let repository = &to.access.repository;
-        if !ask_first && to.host.has_seen(repository, blob.digest) {
+        if proof != Proof::NewLook && to.host.has_seen(repository, blob.digest) {
             return Ok(Outcome::Existed);
         }
-        let outcome = self.look_or_bring(to, blob, ask_first).await?;
+        let outcome = self.look_or_bring(to, blob, proof).await?;
         to.host.has_blob_in(repository, blob.digest);
         Ok(outcome)
     }
@@ -90,12 +102,14 @@ impl Inner {
         &self,
         to: &Destination<'_>,
         blob: &Blob,
-        ask_first: bool,
+        proof: Proof,
     ) -> Result<Outcome, RegistryError> {
         let mut tries = Tries::new(&self.http.retry);
-        let mut ask = ask_first
-            || blob.size > self.ask_first_from
-            || to.host.is_inhabited(&to.access.repository);
+        let mut ask = match (proof, to.host.holding(&to.access.repository)) {
+            (Proof::NewLook, _) | (_, Some(Holding::Images)) => true,
+            (_, Some(Holding::Nothing)) => false,
+            (_, None) => blob.size > self.ask_first_from,
+        };
         let mut done = Outcome::Existed;
         loop {
             if ask {
@@ -105,6 +119,9 @@ impl Inner {
                 }
             }
             done = self.bring(to, blob).await?;
+            if proof == Proof::Manifest && to.host.checks_manifests() {
+                return Ok(done);
+            }
             // "201 Created" is not believed: registries behind proxies and on object storage were seen to lose what they took.
             let asked = match self.presence(to, &blob.digest, Some(blob.size)).await? {
                 Presence::Present | Presence::Unknown => return Ok(done),

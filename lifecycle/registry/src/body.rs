@@ -141,9 +141,12 @@ fn send_part(blob: &Blob, from: u64, length: u64, sender: &mpsc::Sender<Piece>) 
     }
     let mut left = length;
     while left > 0 {
-        let mut piece = Vec::new();
-        let wanted = left.min(PIECE as u64);
-        reader.by_ref().take(wanted).read_to_end(&mut piece)?;
+        let wanted = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
+        let mut piece = Vec::with_capacity(wanted);
+        reader
+            .by_ref()
+            .take(wanted as u64)
+            .read_to_end(&mut piece)?;
         if piece.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

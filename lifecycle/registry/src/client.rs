@@ -41,7 +41,7 @@ pub struct Settings {
     /// A blob that is larger is sent in pieces of this size after its upload broke off.
     pub chunk_size: u64,
     /// A blob that is not larger is sent without asking whether it is there, which would take as long; unless an image was seen in
-    /// the repository: then it probably is.
+    /// the repository: then it probably is. Nothing is asked for in a repository that the registry does not know.
     pub ask_first_from: u64,
 }
 

@@ -2,13 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use oci_image::{BlobDigest, Reference};
 use url::Url;
 
-use crate::{address, asked::Asked, auth::Auth, error::RegistryError};
+use crate::{address, asked::Asked, auth::Auth, distribution, error::RegistryError};
 
 /// A registry and what is known of it.
 #[derive(Debug)]
@@ -23,10 +26,21 @@ pub(crate) struct Host {
     pub(crate) auth: Auth,
     /// Uploads that were opened to see whether pushing is allowed, by repository; the next blob uses one.
     pub(crate) sessions: Mutex<BTreeMap<String, Vec<Url>>>,
-    /// Repositories in which an image was seen: what is pushed there may be there.
-    inhabited: Mutex<BTreeSet<String>>,
+    /// What is known of repositories.
+    repositories: Mutex<BTreeMap<String, Holding>>,
+    /// Whether it was seen to be a registry that refuses manifests whose blobs it does not have.
+    checks_manifests: AtomicBool,
     /// Blobs that were seen in a repository by this client: they are not asked for again, unless the registry says that it misses some.
     seen: Mutex<BTreeSet<(String, BlobDigest)>>,
+}
+
+/// What a repository was found to hold before anything was sent there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// Nothing: the registry knew no repository of this name.
+    Nothing,
+    /// An image: what is pushed there may be there.
+    Images,
 }
 
 /// Which protocols may be spoken.
@@ -65,7 +79,8 @@ impl Host {
             protocol: Mutex::new(Some(Protocol::Https)),
             auth: Auth::default(),
             sessions: Mutex::default(),
-            inhabited: Mutex::default(),
+            repositories: Mutex::default(),
+            checks_manifests: AtomicBool::new(false),
             seen: Mutex::default(),
             registry,
         };
@@ -91,22 +106,37 @@ impl Host {
         *self.protocol.lock().unwrap_or_else(PoisonError::into_inner) = Some(protocol);
     }
 
-    /// An image was seen in this repository.
-    pub(crate) fn has_image_in(&self, repository: &str) {
-        let mut inhabited = self
-            .inhabited
+    /// Keeps in mind what a repository was found to hold. An image that was seen counts for more than none of another name.
+    pub(crate) fn found(&self, repository: &str, holding: Holding) {
+        let mut repositories = self
+            .repositories
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        inhabited.insert(repository.to_owned());
+        let known = repositories.entry(repository.to_owned()).or_insert(holding);
+        if holding == Holding::Images {
+            *known = holding;
+        }
     }
 
-    /// Was an image seen in this repository?
-    pub(crate) fn is_inhabited(&self, repository: &str) -> bool {
-        let inhabited = self
-            .inhabited
+    /// What a repository holds, if somebody looked.
+    pub(crate) fn holding(&self, repository: &str) -> Option<Holding> {
+        let repositories = self
+            .repositories
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        inhabited.contains(repository)
+        repositories.get(repository).copied()
+    }
+
+    /// Looks at the address that an upload was given: it may tell what the registry is.
+    pub(crate) fn opened_upload(&self, address: &Url) {
+        if distribution::is_upload(address) {
+            self.checks_manifests.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Will the registry refuse a manifest whose blobs it does not have? False where that is not known.
+    pub(crate) fn checks_manifests(&self) -> bool {
+        self.checks_manifests.load(Ordering::Relaxed)
     }
 
     /// A blob is in this repository.

@@ -28,6 +28,7 @@ mod body;
 mod challenge;
 mod client;
 mod credentials;
+mod distribution;
 mod docker_config;
 mod error;
 mod failure;

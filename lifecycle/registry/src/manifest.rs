@@ -12,7 +12,7 @@ use crate::{
     auth::Access,
     error::RegistryError,
     failure::Failure,
-    host::Host,
+    host::{Holding, Host},
     request::{Call, Http, Reply, Target},
 };
 
@@ -64,10 +64,12 @@ impl Http {
         let call = manifest_call(host, access, Method::GET, &reference.identifier());
         let expected = reference.digest().copied();
         let found = self
-            .ask(&call, budget, |reply| fetched(host, expected, reply))
+            .ask(&call, budget, |reply| {
+                fetched(host, &access.repository, expected, reply)
+            })
             .await?;
         if found.is_some() {
-            host.has_image_in(&access.repository);
+            host.found(&access.repository, Holding::Images);
         }
         Ok(found)
     }
@@ -75,13 +77,20 @@ impl Http {
 
 fn fetched(
     host: &Host,
+    repository: &str,
     expected: Option<BlobDigest>,
     reply: Reply,
 ) -> Result<Option<Fetched>, Failure> {
     match reply.status {
         200 => {}
         // Another server that a redirect led to cannot say that the registry has no such image.
-        404 if host.is_origin_of(&reply.url) => return Ok(None),
+        404 if host.is_origin_of(&reply.url) => {
+            // Not only no such image: no such repository (OCI distribution specification 1.1, "Error codes").
+            if reply.words().has(&["NAME_UNKNOWN"]) {
+                host.found(repository, Holding::Nothing);
+            }
+            return Ok(None);
+        }
         _ => return Err(reply.refused("pull").into()),
     }
     let found = BlobDigest::new(Digest::of(&reply.body));

@@ -9,7 +9,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     auth::Access,
-    blob::{Destination, Mount, Outcome, Presence},
+    blob::{Destination, Mount, Outcome, Presence, Proof},
     body::Blob,
     client::{Registry, access},
     error::RegistryError,
@@ -94,7 +94,7 @@ impl Registry {
     }
 
     /// Makes sure that a layer is in a repository: there already, lent by another repository, or sent. For layers that are ready
-    /// before the image is; [`Registry::push_image`] does this for all of them.
+    /// before the image is; [`Registry::push_image`] does this for all of them, and sends again what the registry lost meanwhile.
     pub fn push_layer(
         &self,
         repository: &Reference,
@@ -106,7 +106,7 @@ impl Registry {
         let budget = self.budget();
         let to = target.destination(&mounts, &budget);
         let blob = Blob::of_layer(layer);
-        self.block_on(self.inner().ensure(&to, &blob, false))
+        self.block_on(self.inner().ensure(&to, &blob, Proof::Manifest))
     }
 
     /// Pushes an image under all of its names.
@@ -128,7 +128,7 @@ impl Registry {
                 let target = self.target(tags[0], Right::Push, &[])?;
                 let to = target.destination(&[], &budget);
                 self.inner()
-                    .ensure(&to, &of_document(config), false)
+                    .ensure(&to, &of_document(config), Proof::Look)
                     .await?;
                 for tag in tags {
                     let stored = self.inner().put_manifest(&to, tag, manifest).await?;
@@ -167,7 +167,8 @@ impl Registry {
             let outcomes = if unchanged {
                 image.layers().iter().map(|_| Outcome::Existed).collect()
             } else {
-                self.blobs(&content, &target, budget, false).await?
+                self.blobs(&content, &target, budget, Proof::Manifest)
+                    .await?
             };
             for tag in &tags {
                 self.name(&content, &target, tag, budget).await?;
@@ -206,7 +207,7 @@ impl Registry {
                 }
                 Stored::BlobsMissing(error) if rounds == MOST_ROUNDS => return Err(error),
                 Stored::BlobsMissing(_) => {
-                    self.blobs(content, target, budget, true).await?;
+                    self.blobs(content, target, budget, Proof::NewLook).await?;
                 }
             }
         }
@@ -218,7 +219,7 @@ impl Registry {
         content: &Content<'_>,
         target: &Target,
         budget: &Budget,
-        ask_first: bool,
+        proof: Proof,
     ) -> Result<Vec<Outcome>, RegistryError> {
         let Content {
             image,
@@ -233,7 +234,7 @@ impl Registry {
             running.spawn(async move {
                 let _place = places.acquire_owned().await;
                 let to = target.destination(&mounts, &budget);
-                let outcome = registry.inner().ensure(&to, &blob, ask_first).await;
+                let outcome = registry.inner().ensure(&to, &blob, proof).await;
                 (index, outcome)
             });
         };

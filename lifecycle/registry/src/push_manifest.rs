@@ -124,10 +124,7 @@ impl Inner {
         digest: &BlobDigest,
     ) -> Result<bool, RegistryError> {
         match self.digest_of(to, Method::HEAD, identifier).await? {
-            Named::Digest(found) if found == *digest => {
-                to.host.has_image_in(&to.access.repository);
-                return Ok(true);
-            }
+            Named::Digest(found) if found == *digest => return Ok(true),
             Named::Nothing => return Ok(false),
             // The registry does not say, or says something else: what it serves counts.
             Named::Digest(_) | Named::Unknown => {}

@@ -16,7 +16,7 @@ use url::Url;
 use crate::{
     address,
     auth::Access,
-    blob::Destination,
+    blob::{Destination, Proof},
     body::Blob,
     client::{Registry, access},
     error::RegistryError,
@@ -125,7 +125,7 @@ impl Registry {
         self.block_on(async {
             for document in content.iter().map(|(_, document)| document).chain([&empty]) {
                 let blob = Blob::of_bytes(document.digest, Arc::from(&document.bytes[..]));
-                self.inner().ensure(&to, &blob, false).await?;
+                self.inner().ensure(&to, &blob, Proof::Look).await?;
             }
             if !self.inner().put_referrer(&to, &manifest).await? {
                 let referrer = Referrer {

@@ -62,8 +62,10 @@ impl Session {
         let wish = reply
             .header(CHUNK_MIN_LENGTH)
             .and_then(|text| text.parse().ok());
+        let url = location(host, reply)?;
+        host.opened_upload(&url);
         Ok(Self {
-            url: location(host, reply)?,
+            url,
             offset: 0,
             least_chunk: wish.unwrap_or(0),
         })

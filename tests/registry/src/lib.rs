@@ -45,6 +45,10 @@ pub struct Options {
     pub mounts: bool,
     /// Refuse manifests whose blobs are not there. Some registries do not look.
     pub checks_manifests: bool,
+    /// Name uploads as distribution does, the registry of which Docker Hub and Harbor are made. It checks manifests, too.
+    pub is_distribution: bool,
+    /// Say so where there is no repository of a name.
+    pub knows_names: bool,
     /// Refuse to give a tag to another image.
     pub immutable_tags: bool,
     /// Say `Docker-Content-Digest`.
@@ -67,6 +71,8 @@ impl Default for Options {
             referrers: true,
             mounts: true,
             checks_manifests: true,
+            is_distribution: false,
+            knows_names: false,
             immutable_tags: false,
             says_digests: true,
             largest_body: usize::MAX,

@@ -1,5 +1,6 @@
 //! The distribution specification's requests (1.1, "Endpoints").
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use serde_json::{Value, json};
 
 use crate::Shared;
@@ -154,7 +155,7 @@ impl Context<'_> {
         };
         store.uploads.insert(number, upload);
         Answer::new(202)
-            .header("Location", location(repository, number, 0))
+            .header("Location", self.location(repository, number, 0))
             .header("Range", "0-0")
     }
 
@@ -180,7 +181,7 @@ impl Context<'_> {
                 store.uploads.remove(&number);
                 Answer::new(204)
             }
-            "GET" => Self::accepted(204, repository, number, upload),
+            "GET" => self.accepted(204, repository, number, upload),
             "PATCH" => {
                 let range = self.request.header("content-range");
                 let start = range.and_then(|range| range.split_once('-')?.0.parse().ok());
@@ -189,7 +190,7 @@ impl Context<'_> {
                     return Answer::new(416).header("Range", range);
                 }
                 upload.bytes.extend(body);
-                Self::accepted(202, repository, number, upload)
+                self.accepted(202, repository, number, upload)
             }
             "PUT" => {
                 let Some(mut upload) = store.uploads.remove(&number) else {
@@ -210,14 +211,28 @@ impl Context<'_> {
         }
     }
 
-    fn accepted(status: u16, repository: &str, number: u64, upload: &Upload) -> Answer {
+    fn accepted(&self, status: u16, repository: &str, number: u64, upload: &Upload) -> Answer {
         let size = upload.bytes.len();
         Answer::new(status)
-            .header("Location", location(repository, number, size))
+            .header("Location", self.location(repository, number, size))
             .header("Range", format!("0-{}", size.saturating_sub(1)))
     }
 
+    fn location(&self, repository: &str, number: u64, size: usize) -> String {
+        let state = if self.shared.options.is_distribution {
+            let state = json!({"Name": repository, "UUID": number.to_string(), "Offset": size});
+            let signature = [0; 32];
+            URL_SAFE.encode([&signature[..], state.to_string().as_bytes()].concat())
+        } else {
+            size.to_string()
+        };
+        format!("/v2/{repository}/blobs/uploads/{number}?_state={state}")
+    }
+
     fn manifest(&self, store: &mut Store, repository: &str, name: &str) -> Answer {
+        if self.shared.options.knows_names && !store.repositories.contains_key(repository) {
+            return Answer::error(404, "NAME_UNKNOWN", "repository name not known to registry");
+        }
         let repository = store.repository(repository);
         let digest = repository
             .tags
@@ -266,7 +281,9 @@ impl Context<'_> {
         let missing = named
             .map(|blob| &blob["digest"])
             .find(|digest| is_missing(digest));
-        if let (Some(missing), true) = (missing, self.shared.options.checks_manifests) {
+        let options = &self.shared.options;
+        let checks = options.checks_manifests || options.is_distribution;
+        if let (Some(missing), true) = (missing, checks) {
             let message = format!("blob unknown to registry: {missing}");
             return Answer::error(400, "MANIFEST_BLOB_UNKNOWN", &message);
         }
@@ -306,8 +323,4 @@ impl Context<'_> {
             .header("Content-Type", INDEX)
             .body(index.to_string().into_bytes())
     }
-}
-
-fn location(repository: &str, number: u64, size: usize) -> String {
-    format!("/v2/{repository}/blobs/uploads/{number}?_state={size}")
 }

@@ -182,6 +182,25 @@ fn push_with_tokens_to_a_registry_that_checks_nothing() {
 }
 
 #[test]
+fn push_to_distribution() {
+    let options = Options {
+        is_distribution: true,
+        ..Options::default()
+    };
+    sweep_push(&options, &Fault::ALL);
+}
+
+/// Its word, digests and all, is no proof.
+#[test]
+fn push_to_a_registry_that_says_digests_and_checks_nothing() {
+    let options = Options {
+        checks_manifests: false,
+        ..Options::default()
+    };
+    sweep_push(&options, &[Fault::NotStored, Fault::ResetAfterwards]);
+}
+
+#[test]
 fn push_with_a_password_over_tls() {
     let options = Options {
         auth: Auth::basic(),

@@ -127,9 +127,9 @@ fn layers_of_another_repository_are_mounted_not_sent() {
     }
 }
 
-#[test]
-fn first_publish_of_seven_small_layers_takes_at_most_30_requests() {
-    let server = TestRegistry::start();
+/// A run image of one layer and six more: how many requests that takes, previous image and run image read and all.
+fn requests_of_a_first_publish(options: Options) -> usize {
+    let server = TestRegistry::with(options);
     client(&server)
         .push_image(&image(1, &[500]), &push_all(&[reference(&server, "run:1")]))
         .expect("pushed");
@@ -151,11 +151,53 @@ fn first_publish_of_seven_small_layers_takes_at_most_30_requests() {
     registry
         .push_image(&app, &push_all(&[tag]))
         .expect("pushed");
-    // The upload that the check opened is the first layer's; for every blob POST, PUT and a look whether it is there.
-    assert_eq!(server.requests(), 28, "{:#?}", server.log());
+    let requests = server.requests();
     assert_stored(&server, "app", "1", &app);
     drop(registry);
     assert_eq!(server.open_uploads(), 0);
+    requests
+}
+
+#[test]
+fn first_publish_of_seven_small_layers_takes_at_most_30_requests() {
+    // The upload that the check opened is the first layer's; for every blob POST, PUT and a look whether it is there.
+    assert_eq!(requests_of_a_first_publish(Options::default()), 28);
+}
+
+/// It looks itself for the blobs that a manifest names.
+#[test]
+fn first_publish_to_distribution_looks_for_no_blob() {
+    let distribution = Options {
+        is_distribution: true,
+        ..Options::default()
+    };
+    assert_eq!(requests_of_a_first_publish(distribution), 28 - 8);
+}
+
+/// What is in no repository need not be asked for, however large.
+#[test]
+fn new_repository_is_not_asked_for_blobs() {
+    for (knows_names, questions) in [(true, 0), (false, 1)] {
+        let server = TestRegistry::with(Options {
+            knows_names,
+            ..Options::default()
+        });
+        let (registry, tag) = (client(&server), reference(&server, "app:1"));
+        let found = registry.image(&tag, Platform::LINUX_AMD64).expect("asked");
+        assert!(found.is_none());
+        let image = image(1, &[200_000]);
+        registry
+            .push_image(&image, &push_all(&[tag]))
+            .expect("pushed");
+        assert_stored(&server, "app", "1", &image);
+        let asked = server
+            .log()
+            .iter()
+            .filter(|logged| logged.line().starts_with("HEAD /v2/app/blobs/"))
+            .filter(|logged| logged.status == Some(404))
+            .count();
+        assert_eq!(asked, questions, "{:#?}", server.log());
+    }
 }
 
 #[test]
