@@ -65,6 +65,9 @@ pub(crate) fn reference(option: &str, text: &str) -> Result<Reference, Failure> 
 pub(crate) fn failure(error: &RegistryError) -> Failure {
     let (exit, title) = match error {
         RegistryError::Unauthorized(_) => (Exit::Credentials, "A registry wants credentials"),
+        RegistryError::Identity { .. } => {
+            (Exit::Credentials, "A registry wants a client certificate")
+        }
         RegistryError::Denied { .. } => (Exit::Credentials, "A registry denies access"),
         RegistryError::Credentials(_) => (Exit::Credentials, "Credentials cannot be had"),
         RegistryError::Untrusted { .. } | RegistryError::InvalidCertificate { .. } => {

@@ -56,6 +56,17 @@ pub enum RegistryError {
         cause: String,
     },
 
+    /// The server wants to know who asks.
+    #[error(
+        "{asked}: the server wants a client certificate, or refuses the one it was shown ({cause})"
+    )]
+    Identity {
+        /// The request.
+        asked: Asked,
+        /// The TLS alert that it sent.
+        cause: String,
+    },
+
     /// Every attempt failed in a way that another one might have cured.
     #[error("{asked} did not succeed: {cause} ({attempts} attempt(s) in {:.1} s)", elapsed.as_secs_f32())]
     GaveUp {

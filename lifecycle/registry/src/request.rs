@@ -633,6 +633,9 @@ fn failure_of_request(asked: Asked, error: reqwest::Error) -> Failure {
         RequestProblem::InvalidCertificate { cause } => {
             Failure::Final(RegistryError::InvalidCertificate { asked, cause })
         }
+        RequestProblem::Identity { cause } => {
+            Failure::Final(RegistryError::Identity { asked, cause })
+        }
         RequestProblem::Transient { cause } => Failure::transient(asked, cause),
     }
 }
