@@ -1,6 +1,6 @@
 //! The Docker daemon of this machine: `docker-daemon:NAME` as a place to write to and to read from.
 
-use daemon::{Daemon, DaemonError, Known, Load, Settings};
+use daemon::{Daemon, DaemonError, Endpoint, Known, Load, Settings};
 use fetch::Config;
 use oci_image::{Image, ImageName, LayerBlob};
 
@@ -63,8 +63,12 @@ fn known_layers(image: &Image, context: &Context) -> Result<Vec<LayerBlob>, Fail
 }
 
 fn connect(context: &Context) -> Result<Daemon, Failure> {
+    let endpoint = Endpoint::of_user(|name| context.env.get(name).cloned()).map_err(|error| {
+        let title = "The settings for the Docker daemon cannot be used";
+        Failure::new(Exit::Registry, title, chain(&error))
+    })?;
     let settings = Settings {
-        host: context.env.text("DOCKER_HOST"),
+        endpoint,
         http: Config {
             roots: context.trust.clone(),
             proxies: context.network.fetch_proxies(),

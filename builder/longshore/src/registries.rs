@@ -48,6 +48,7 @@ pub(crate) fn connect(context: &Context, insecure: &[String]) -> Result<Registry
         http,
         credentials: credentials.map_err(|error| failure(&error.into()))?,
         insecure: insecure.to_vec(),
+        certificate_folders: registry::certificate_folders(|name| context.env.get(name).cloned()),
         ..Settings::default()
     };
     Registry::new(settings).map_err(|error| failure(&error))
@@ -65,6 +66,13 @@ pub(crate) fn reference(option: &str, text: &str) -> Result<Reference, Failure> 
 pub(crate) fn failure(error: &RegistryError) -> Failure {
     let (exit, title) = match error {
         RegistryError::Unauthorized(_) => (Exit::Credentials, "A registry wants credentials"),
+        RegistryError::Identity { .. } => {
+            (Exit::Credentials, "A registry wants a client certificate")
+        }
+        RegistryError::Certificates(_) => (
+            Exit::Credentials,
+            "Certificates for a registry cannot be used",
+        ),
         RegistryError::Denied { .. } => (Exit::Credentials, "A registry denies access"),
         RegistryError::Credentials(_) => (Exit::Credentials, "Credentials cannot be had"),
         RegistryError::Untrusted { .. } | RegistryError::InvalidCertificate { .. } => {

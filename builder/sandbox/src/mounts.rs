@@ -19,20 +19,30 @@ pub(crate) use tree::{attach_staging, open_in};
 
 /// Makes the remaining namespaces and mounts what the sandbox lists. Returns the mount points that had to be made.
 pub(crate) fn enter_world(sandbox: &Sandbox) -> Result<Vec<PathBuf>, Failure> {
-    let mut namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    if sandbox.network == Network::None {
-        namespaces |= UnshareFlags::NEWNET;
-    }
-    unshare_namespaces(namespaces).map_err(|errno| Failure::UserNamespaces {
-        errno: errno.raw_os_error(),
-        step: "unshare the mount, ipc, uts and network namespaces".to_owned(),
-    })?;
-    rustix::system::sethostname(sandbox.hostname.as_bytes())
-        .map_err(Failure::step("set the host name"))?;
+    unshare_world(sandbox.network, &sandbox.hostname)?;
     if sandbox.network == Network::None {
         raise_loopback().map_err(Failure::step_io("raise the loopback interface"))?;
     }
     mount_world(sandbox)
+}
+
+/// The namespaces beside those of users and processes. A filter of system calls may allow making them and forbid the host name: Podman's
+/// usual one does.
+pub(crate) fn unshare_world(network: Network, hostname: &str) -> Result<(), Failure> {
+    let mut namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    if network == Network::None {
+        namespaces |= UnshareFlags::NEWNET;
+    }
+    let forbidden = |step: &'static str| {
+        move |errno: rustix::io::Errno| Failure::UserNamespaces {
+            errno: errno.raw_os_error(),
+            step: step.to_owned(),
+        }
+    };
+    unshare_namespaces(namespaces).map_err(forbidden(
+        "unshare the mount, ipc, uts and network namespaces",
+    ))?;
+    rustix::system::sethostname(hostname.as_bytes()).map_err(forbidden("set the host name"))
 }
 
 fn mount_world(sandbox: &Sandbox) -> Result<Vec<PathBuf>, Failure> {

@@ -7,16 +7,14 @@ use std::process::ExitCode;
 
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::WaitOptions;
-use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::child::HelperProcess;
 use crate::error::{Failure, SandboxError};
-use crate::mounts::{attach_staging, try_proc};
+use crate::mounts::{attach_staging, try_proc, unshare_world};
 use crate::overlay::mount_overlay;
-use crate::spec::{Helper, OverlayDirs, OverlayInterface, User};
+use crate::spec::{Helper, Network, OverlayDirs, OverlayInterface, User};
 use crate::supervisor::{enter_namespaces, fork};
-use crate::user::unshare_namespaces;
 use crate::wire::{Order, Report, send};
 
 /// What a sandbox can be made of here.
@@ -85,10 +83,7 @@ fn make_folders(dirs: &OverlayDirs) -> Result<(), Failure> {
 }
 
 fn try_mounts(dirs: &OverlayDirs) -> Result<Allowed, Failure> {
-    unshare_namespaces(UnshareFlags::NEWNS).map_err(|errno| Failure::UserNamespaces {
-        errno: errno.raw_os_error(),
-        step: "unshare the mount namespace".to_owned(),
-    })?;
+    unshare_world(Network::Host, "probe")?;
     mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,

@@ -7,16 +7,21 @@ use std::{
     time::Duration,
 };
 
-use fetch::{Budget, FetchError, Proxies};
+use fetch::{Budget, FetchError};
 use tokio::runtime::Runtime;
 
-use crate::{engine::Engine, error::DaemonError, host::Host, request::Http};
+use crate::{
+    endpoint::Endpoint,
+    engine::{Engine, Version},
+    error::DaemonError,
+    request::Http,
+};
 
 /// What a client of a daemon needs to know. The caller reads the environment; this crate does not.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The value of `DOCKER_HOST`; none means dockerd's usual socket.
-    pub host: Option<String>,
+    /// Which daemon is meant.
+    pub endpoint: Endpoint,
     /// Retries, time limits of connections and silences; for daemons elsewhere also proxies and trust. `total_time` does not count here;
     /// `time_budget` does.
     pub http: fetch::Config,
@@ -29,7 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            host: None,
+            endpoint: Endpoint::default(),
             http: fetch::Config::default(),
             time_budget: Duration::from_mins(30),
             scratch: "/var/tmp".into(),
@@ -50,6 +55,7 @@ struct Inner {
     http: Arc<Http>,
     /// What the daemon said of itself, once it was asked.
     engine: Mutex<Option<Engine>>,
+    newest_api: Option<Version>,
     time_budget: Duration,
     scratch: PathBuf,
 }
@@ -58,12 +64,11 @@ impl Daemon {
     /// Makes a client. Nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Self, DaemonError> {
         let Settings {
-            host,
+            endpoint,
             http,
             time_budget,
             scratch,
         } = settings;
-        let host = Host::of_setting(host.as_deref())?;
         let start = |cause: String| FetchError::Start { cause };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -71,18 +76,11 @@ impl Daemon {
             .enable_all()
             .build()
             .map_err(|error| start(error.to_string()))?;
-        let config = fetch::Config {
-            proxies: if host.is_here() {
-                Proxies::default()
-            } else {
-                http.proxies.clone()
-            },
-            ..http
-        };
+        let config = endpoint.config(http);
         // A connection costs nothing here, and one that was kept may be that of a daemon that has been restarted.
         let mut builder = fetch::client_builder(&config)?.pool_max_idle_per_host(0);
-        if let Some(socket) = host.socket() {
-            builder = builder.unix_socket(socket.as_path());
+        if let Some(socket) = endpoint.socket() {
+            builder = builder.unix_socket(socket);
         }
         let client = builder.build().map_err(|error| start(error.to_string()))?;
         Ok(Self {
@@ -90,20 +88,17 @@ impl Daemon {
                 runtime: Some(runtime),
                 http: Arc::new(Http {
                     client,
-                    host,
+                    host: endpoint.host,
+                    named_by: endpoint.named_by,
                     retry: config.retry,
                     idle_time: config.idle_time,
                 }),
                 engine: Mutex::default(),
+                newest_api: endpoint.newest_api,
                 time_budget,
                 scratch,
             }),
         })
-    }
-
-    /// Where the daemon listens.
-    pub fn host(&self) -> &Host {
-        &self.inner.http.host
     }
 
     pub(crate) fn http(&self) -> &Arc<Http> {
@@ -112,6 +107,10 @@ impl Daemon {
 
     pub(crate) fn known_engine(&self) -> &Mutex<Option<Engine>> {
         &self.inner.engine
+    }
+
+    pub(crate) fn newest_api(&self) -> Option<Version> {
+        self.inner.newest_api
     }
 
     pub(crate) fn scratch(&self) -> &PathBuf {

@@ -47,8 +47,18 @@ pub(crate) enum Store {
     Containerd,
 }
 
+/// A version of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u32, u32);
+pub(crate) struct Version(u32, u32);
+
+impl Version {
+    /// The value of `DOCKER_API_VERSION`, if it is one that can be spoken. What is newer than the daemon, or than what is needed, is no
+    /// mistake: it is the newest that may be spoken.
+    pub(crate) fn of_setting(text: &str) -> Option<Self> {
+        let version = text.trim_start_matches('v').parse().ok();
+        version.filter(|version| *version >= OLDEST)
+    }
+}
 
 impl FromStr for Version {
     type Err = ();
@@ -104,13 +114,14 @@ impl Daemon {
         }
         // The one path that has no version, and that is asked with GET since Docker before 18.09 knows no HEAD here.
         let call = self.http().call(Method::GET, &["_ping"], &[]);
-        let engine = met(&self.http().ask(&call, budget).await?)?;
+        let ping = self.http().ask(&call, budget).await?;
+        let engine = met(&ping, self.newest_api())?;
         *known() = Some(engine.clone());
         Ok(engine)
     }
 }
 
-fn met(ping: &Reply) -> Result<Engine, DaemonError> {
+fn met(ping: &Reply, newest_wanted: Option<Version>) -> Result<Engine, DaemonError> {
     let header = |name| ping.headers.get(name)?.to_str().ok();
     let Some(said) = header(VERSION_HEADER) else {
         return Err(DaemonError::Protocol {
@@ -128,8 +139,9 @@ fn met(ping: &Reply) -> Result<Engine, DaemonError> {
             found: version.to_string(),
         });
     }
+    let newest = newest_wanted.map_or(NEWEST, |wanted| wanted.min(NEWEST));
     Ok(Engine {
-        prefix: format!("v{}", version.min(NEWEST)),
+        prefix: format!("v{}", version.min(newest)),
         is_podman: header(PODMAN_HEADER).is_some(),
     })
 }
@@ -155,6 +167,13 @@ mod tests {
     use serde_json::json;
 
     fn ping(headers: &[(&str, &str)]) -> Result<(String, bool), String> {
+        ping_with(headers, None)
+    }
+
+    fn ping_with(
+        headers: &[(&str, &str)],
+        newest_wanted: Option<Version>,
+    ) -> Result<(String, bool), String> {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| {
@@ -162,13 +181,13 @@ mod tests {
                 (name, HeaderValue::from_str(value).unwrap())
             })
             .collect();
-        let host = Host::of_setting(Some("unix:///s")).unwrap();
+        let host = Host::of_socket("/s".into());
         let reply = Reply {
             asked: Asked::new(&Method::GET, "/_ping", &host),
             headers,
             body: Vec::new(),
         };
-        met(&reply)
+        met(&reply, newest_wanted)
             .map(|engine| (engine.prefix, engine.is_podman))
             .map_err(|error| error.to_string())
     }
@@ -190,6 +209,19 @@ mod tests {
             ping(&[("api-version", "1.41"), ("libpod-api-version", "4.3.1")]),
             Ok(("v1.41".to_owned(), true))
         );
+    }
+
+    #[test]
+    fn met_no_newer_than_wanted() {
+        let headers = [("api-version", "1.41")];
+        for (setting, prefix) in [("1.30", "v1.30"), ("v1.41", "v1.41"), ("1.99", "v1.41")] {
+            let wanted = Version::of_setting(setting);
+            assert!(wanted.is_some(), "{setting}");
+            assert_eq!(ping_with(&headers, wanted), Ok((prefix.to_owned(), false)));
+        }
+        for setting in ["1.24", "latest", ""] {
+            assert_eq!(Version::of_setting(setting), None, "{setting}");
+        }
     }
 
     #[test]

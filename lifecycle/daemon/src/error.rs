@@ -5,23 +5,16 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use fetch::FetchError;
 use oci_image::{BlobDigest, ParseReferenceError, ReadImageError};
 
-use crate::{
-    asked::Asked,
-    host::{Host, HostProblem},
-};
+use crate::asked::Asked;
 
 /// Why a daemon could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The daemon's address cannot be used.
-    #[error(transparent)]
-    Host(#[from] HostProblem),
-
     /// Nobody answers there.
-    #[error("no Docker daemon answers at {host}: {reason}")]
+    #[error("no Docker daemon answers at {daemon}: {reason}")]
     Unreachable {
-        /// The address that was tried.
-        host: Host,
+        /// The address that was tried, and what says that it is there.
+        daemon: String,
         /// Why, and what to do.
         reason: Unreachable,
     },
@@ -146,6 +139,18 @@ pub enum Unreachable {
     Refused,
     /// The user may not use the socket.
     Forbidden,
+    /// It speaks TLS only, and was spoken to without.
+    WantsTls,
+    /// Its certificate cannot be verified.
+    Unverified {
+        /// What the TLS library said.
+        cause: String,
+    },
+    /// It wants a certificate of us, or refuses the one it was shown.
+    Identity {
+        /// The TLS alert that it sent.
+        cause: String,
+    },
     /// Something else on the way.
     Other {
         /// What the system or the library said.
@@ -167,6 +172,17 @@ impl fmt::Display for Unreachable {
                 "this user may not use the socket. Add the user to the group `docker` and log in again \
                  (members of that group are as good as root), or set DOCKER_HOST to a daemon that is the user's own",
             ),
+            Self::WantsTls => f.write_str(
+                "it speaks TLS only. Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem",
+            ),
+            Self::Unverified { cause } => write!(
+                f,
+                "its TLS certificate cannot be verified ({cause}). The ca.pem beside cert.pem and key.pem has to be that of the daemon's authority"
+            ),
+            Self::Identity { cause } => write!(
+                f,
+                "it wants a client certificate of its own authority ({cause}). Put that as cert.pem, and its key as key.pem, beside ca.pem"
+            ),
             Self::Other { cause } => {
                 write!(f, "{cause}. Check DOCKER_HOST and the way to that machine")
             }
@@ -177,7 +193,7 @@ impl fmt::Display for Unreachable {
 impl DaemonError {
     /// True where no daemon was reached at all: nothing about the image is wrong.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Host(_))
+        matches!(self, Self::Unreachable { .. })
     }
 
     /// True where the daemon answered that there is nothing of that name.

@@ -1,21 +1,25 @@
-//! Where a daemon listens: the value of `DOCKER_HOST`, parsed once.
+//! Where a daemon listens: an address as `DOCKER_HOST` and contexts have it, parsed once.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use url::Url;
 
 /// Where dockerd listens unless it is told otherwise.
-const USUAL: &str = "unix:///var/run/docker.sock";
+const USUAL: &str = "/var/run/docker.sock";
 
-/// The port of an unprotected daemon; `tcp://` addresses may leave it out.
-const USUAL_PORT: u16 = 2375;
+/// The ports of a daemon without and with TLS; `tcp://` addresses may leave them out.
+const PORT: u16 = 2375;
+const PORT_WITH_TLS: u16 = 2376;
 
 /// The forms that work, for messages.
 const EXPECTED: &str = "unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT";
 
 /// Where a daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host(Place);
+pub(crate) struct Host(Place);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
@@ -23,17 +27,62 @@ enum Place {
     Http(Url),
 }
 
+/// How it is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// Over TLS where the address says `https`.
+    AsWritten,
+    /// Over TLS wherever it is no socket.
+    Tls,
+}
+
 impl Host {
-    /// The value of `DOCKER_HOST`; none, or an empty one, means dockerd's usual socket.
-    pub fn of_setting(setting: Option<&str>) -> Result<Self, HostProblem> {
-        match setting.map(str::trim) {
-            None | Some("") => USUAL.parse(),
-            Some(text) => text.parse(),
+    pub(crate) fn parse(text: &str, protection: Protection) -> Result<Self, HostProblem> {
+        let text = text.trim();
+        let unreadable = |cause: String| HostProblem::Unreadable {
+            found: shown(text),
+            cause,
+        };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(unreadable("it has no `://`".to_owned()));
+        };
+        let (http, port) = match (scheme, protection) {
+            ("unix", _) if rest.starts_with('/') => return Ok(Self::of_socket(rest.into())),
+            ("unix", _) => {
+                let cause = "the path of a socket has to begin with `/`";
+                return Err(unreadable(cause.to_owned()));
+            }
+            ("tcp", Protection::AsWritten) => ("http", Some(PORT)),
+            ("tcp", Protection::Tls) => ("https", Some(PORT_WITH_TLS)),
+            ("http", Protection::AsWritten) => ("http", None),
+            ("http", Protection::Tls) | ("https", _) => ("https", None),
+            ("ssh", _) => return Err(HostProblem::Ssh { found: shown(text) }),
+            _ => {
+                return Err(HostProblem::Scheme {
+                    found: shown(text),
+                    scheme: scheme.chars().take(20).collect(),
+                });
+            }
+        };
+        let mut url: Url = format!("{http}://{rest}")
+            .parse()
+            .map_err(|cause: url::ParseError| unreadable(cause.to_string()))?;
+        let port = port.filter(|_| !has_port(rest));
+        if port.is_some() && url.set_port(port).is_err() {
+            return Err(unreadable("it has no host".to_owned()));
         }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(unreadable("it has a `?` or a `#`".to_owned()));
+        }
+        Ok(Self(Place::Http(url)))
+    }
+
+    pub(crate) fn of_socket(path: PathBuf) -> Self {
+        Self(Place::Unix(path))
     }
 
     /// The socket, where it is one.
-    pub(crate) fn socket(&self) -> Option<&PathBuf> {
+    pub(crate) fn socket(&self) -> Option<&Path> {
         match &self.0 {
             Place::Unix(path) => Some(path),
             Place::Http(_) => None,
@@ -62,44 +111,10 @@ impl Host {
     }
 }
 
-impl FromStr for Host {
-    type Err = HostProblem;
-
-    fn from_str(text: &str) -> Result<Self, HostProblem> {
-        let unreadable = |cause: String| HostProblem::Unreadable {
-            found: shown(text),
-            cause,
-        };
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(unreadable("it has no `://`".to_owned()));
-        };
-        match scheme {
-            "unix" if rest.starts_with('/') => Ok(Self(Place::Unix(rest.into()))),
-            "unix" => Err(unreadable(
-                "the path of a socket has to begin with `/`".to_owned(),
-            )),
-            "tcp" | "http" | "https" => {
-                let scheme = if scheme == "tcp" { "http" } else { scheme };
-                let mut url: Url = format!("{scheme}://{rest}")
-                    .parse()
-                    .map_err(|cause: url::ParseError| unreadable(cause.to_string()))?;
-                if text.starts_with("tcp:")
-                    && !has_port(rest)
-                    && url.set_port(Some(USUAL_PORT)).is_err()
-                {
-                    return Err(unreadable("it has no host".to_owned()));
-                }
-                if url.query().is_some() || url.fragment().is_some() {
-                    return Err(unreadable("it has a `?` or a `#`".to_owned()));
-                }
-                Ok(Self(Place::Http(url)))
-            }
-            "ssh" => Err(HostProblem::Ssh { found: shown(text) }),
-            _ => Err(HostProblem::Scheme {
-                found: shown(text),
-                scheme: scheme.chars().take(20).collect(),
-            }),
-        }
+impl Default for Host {
+    /// Where dockerd listens unless it is told otherwise.
+    fn default() -> Self {
+        Self::of_socket(USUAL.into())
     }
 }
 
@@ -134,9 +149,7 @@ impl fmt::Display for Host {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostProblem {
     /// It is not an address.
-    #[error(
-        "the Docker daemon's address `{found}` cannot be read: {cause}. Expected in DOCKER_HOST: {EXPECTED}"
-    )]
+    #[error("the Docker daemon's address `{found}` cannot be read: {cause}. Expected: {EXPECTED}")]
     Unreadable {
         /// The address.
         found: String,
@@ -154,7 +167,7 @@ pub enum HostProblem {
     },
     /// Another way that is not spoken: Windows' named pipes, systemd's sockets.
     #[error(
-        "the Docker daemon's address is `{found}`, but addresses of the kind `{scheme}:` cannot be used. Expected in DOCKER_HOST: {EXPECTED}"
+        "the Docker daemon's address is `{found}`, but addresses of the kind `{scheme}:` cannot be used. Expected: {EXPECTED}"
     )]
     Scheme {
         /// The address.
@@ -169,65 +182,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_setting_table() {
+    fn parse_table() {
         for (setting, shown, url, here) in [
             (
-                None,
-                "unix:///var/run/docker.sock",
-                "http://localhost/",
-                true,
-            ),
-            (
-                Some(" "),
-                "unix:///var/run/docker.sock",
-                "http://localhost/",
-                true,
-            ),
-            (
-                Some("unix:///run/user/1000/docker.sock"),
+                "unix:///run/user/1000/docker.sock",
                 "unix:///run/user/1000/docker.sock",
                 "http://localhost/",
                 true,
             ),
             (
-                Some("tcp://10.0.0.1:2376"),
+                "tcp://10.0.0.1:2376",
                 "http://10.0.0.1:2376",
                 "http://10.0.0.1:2376/",
                 false,
             ),
             (
-                Some("tcp://docker"),
+                "tcp://docker",
                 "http://docker:2375",
                 "http://docker:2375/",
                 false,
             ),
             // The usual port of http is none of Docker's: it was asked for.
+            ("tcp://docker:80", "http://docker", "http://docker/", false),
             (
-                Some("tcp://docker:80"),
-                "http://docker",
-                "http://docker/",
-                false,
-            ),
-            (
-                Some("tcp://[::1]"),
+                "tcp://[::1]",
                 "http://[::1]:2375",
                 "http://[::1]:2375/",
                 true,
             ),
             (
-                Some("http://127.0.0.1:99/prefix"),
+                "http://127.0.0.1:99/prefix",
                 "http://127.0.0.1:99/prefix",
                 "http://127.0.0.1:99/prefix",
                 true,
             ),
             (
-                Some("https://docker.example.com"),
+                "https://docker.example.com",
                 "https://docker.example.com",
                 "https://docker.example.com/",
                 false,
             ),
         ] {
-            let host = Host::of_setting(setting).unwrap();
+            let host = Host::parse(setting, Protection::AsWritten).unwrap();
             assert_eq!(
                 (
                     host.to_string().as_str(),
@@ -241,28 +237,44 @@ mod tests {
     }
 
     #[test]
-    fn of_setting_refuses() {
+    fn parse_with_tls() {
+        for (setting, shown) in [
+            ("tcp://docker", "https://docker:2376"),
+            ("tcp://docker:2375", "https://docker:2375"),
+            // Whoever asks for TLS does not mean an unprotected connection.
+            ("http://docker:99", "https://docker:99"),
+            ("https://docker:99", "https://docker:99"),
+            ("unix:///s", "unix:///s"),
+        ] {
+            let host = Host::parse(setting, Protection::Tls).unwrap();
+            assert_eq!(host.to_string(), shown);
+        }
+        assert_eq!(Host::default().to_string(), "unix:///var/run/docker.sock");
+    }
+
+    #[test]
+    fn parse_refuses() {
         for (setting, message) in [
             (
                 "/var/run/docker.sock",
-                "the Docker daemon's address `/var/run/docker.sock` cannot be read: it has no `://`. Expected in DOCKER_HOST: unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+                "the Docker daemon's address `/var/run/docker.sock` cannot be read: it has no `://`. Expected: unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT",
             ),
             (
                 "unix://docker.sock",
-                "the Docker daemon's address `unix://docker.sock` cannot be read: the path of a socket has to begin with `/`. Expected in DOCKER_HOST: unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+                "the Docker daemon's address `unix://docker.sock` cannot be read: the path of a socket has to begin with `/`. Expected: unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT",
             ),
             (
                 "npipe:////./pipe/docker_engine",
-                "the Docker daemon's address is `npipe:////./pipe/docker_engine`, but addresses of the kind `npipe:` cannot be used. Expected in DOCKER_HOST: unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+                "the Docker daemon's address is `npipe:////./pipe/docker_engine`, but addresses of the kind `npipe:` cannot be used. Expected: unix:///PATH, tcp://HOST:PORT, http://HOST:PORT or https://HOST:PORT",
             ),
             (
                 "ssh://user:secret@build.example.com",
                 "the Docker daemon's address is `ssh://build.example.com`, but Longshore does not speak ssh. Forward the socket and use that: ssh -N -L /tmp/docker.sock:/var/run/docker.sock HOST, then DOCKER_HOST=unix:///tmp/docker.sock",
             ),
         ] {
-            let problem = Host::of_setting(Some(setting)).unwrap_err();
+            let problem = Host::parse(setting, Protection::AsWritten).unwrap_err();
             assert_eq!(problem.to_string(), message);
         }
-        assert!(Host::of_setting(Some("tcp://")).is_err());
+        assert!(Host::parse("tcp://", Protection::AsWritten).is_err());
     }
 }

@@ -138,7 +138,7 @@ mod tests {
     use serde_json::json;
 
     fn reply(body: &str) -> Reply {
-        let host = Host::of_setting(Some("unix:///s")).unwrap();
+        let host = Host::of_socket("/s".into());
         Reply {
             asked: Asked::new(&Method::GET, "/images/x/json", &host),
             headers: HeaderMap::new(),

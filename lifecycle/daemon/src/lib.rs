@@ -1,7 +1,7 @@
 //! Reads images from a Docker daemon and loads images into it (Docker Engine API 1.25 and later; podman's service speaks it too).
 //!
 //! The functions are blocking; an own small tokio runtime works behind them. Nothing here reads the environment: the daemon's
-//! address is a value in [`Settings`].
+//! [`Endpoint`] is a value in [`Settings`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), daemon::DaemonError> {
@@ -28,6 +28,8 @@ mod asked;
 mod body;
 mod client;
 mod contents;
+mod context;
+mod endpoint;
 mod engine;
 mod error;
 mod export;
@@ -37,11 +39,15 @@ mod inspect;
 mod load;
 mod present;
 mod request;
+mod tls;
+mod variables;
 
 pub use asked::Asked;
 pub use client::{Daemon, Settings};
+pub use context::ContextError;
+pub use endpoint::{Endpoint, EndpointError, NamedBy};
 pub use error::{DaemonError, Unreachable};
-pub use host::{Host, HostProblem};
+pub use host::HostProblem;
 pub use image::{DaemonImage, Known};
 pub use inspect::Inspected;
 pub use load::{Load, Loaded, Progress};

@@ -1,8 +1,8 @@
 //! Requests: attempts within the time budget, silence noticed, the system's errors sorted by what to do about them.
 
-use std::{error::Error, io, time::Duration};
+use std::{io, time::Duration};
 
-use fetch::{Budget, RequestProblem, RetryPolicy, Tries};
+use fetch::{Budget, RequestProblem, RetryPolicy, Tries, cause_of};
 use reqwest::{Method, Response, header::HeaderMap};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::{
     asked::Asked,
+    endpoint::NamedBy,
     error::{DaemonError, Unreachable},
     host::Host,
 };
@@ -23,11 +24,15 @@ const LONGEST_ERROR: u64 = 64 << 10;
 /// Characters shown of what a daemon says.
 const LONGEST_MESSAGE: usize = 500;
 
+/// What Go's server says to whoever speaks to it without TLS, though it wants that.
+const SPOKEN_TO_WITHOUT_TLS: &str = "HTTP request to an HTTPS server";
+
 /// The HTTP client and what it needs to know.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub(crate) client: reqwest::Client,
     pub(crate) host: Host,
+    pub(crate) named_by: NamedBy,
     pub(crate) retry: RetryPolicy,
     pub(crate) idle_time: Duration,
 }
@@ -205,6 +210,9 @@ impl Http {
             }
         }
         let message = message(&body);
+        if status == 400 && message.contains(SPOKEN_TO_WITHOUT_TLS) {
+            return Err(self.unreachable(Unreachable::WantsTls));
+        }
         // A daemon's own 500 is about the request; what stands before it says 502 and its kin while it is being restarted.
         if matches!(status, 429 | 502..=504) {
             let cause = format!("the daemon answered {status}: {message}");
@@ -243,47 +251,38 @@ impl Http {
 
     /// Sorts an error of the HTTP library.
     pub(crate) fn failure(&self, error: reqwest::Error) -> Failure {
-        let unreachable = |reason| {
-            Failure::Final(DaemonError::Unreachable {
-                host: self.host.clone(),
-                reason,
-            })
-        };
-        if error.is_connect() {
-            match system_error(&error) {
-                Some(io::ErrorKind::NotFound) => return unreachable(Unreachable::NoSocket),
-                Some(io::ErrorKind::ConnectionRefused) => return unreachable(Unreachable::Refused),
-                Some(io::ErrorKind::PermissionDenied) => {
-                    return unreachable(Unreachable::Forbidden);
-                }
-                _ => {}
-            }
-            let (RequestProblem::Transient { cause }
-            | RequestProblem::Untrusted { cause }
-            | RequestProblem::InvalidCertificate { cause }) = RequestProblem::of(error);
-            return unreachable(Unreachable::Other { cause });
+        let is_connect = error.is_connect();
+        if is_connect && let Some(reason) = reason_of_system(&error) {
+            return self.unreachable(reason);
         }
         match RequestProblem::of(error) {
-            RequestProblem::Transient { cause } => Failure::Transient(cause),
             RequestProblem::Untrusted { cause } | RequestProblem::InvalidCertificate { cause } => {
-                unreachable(Unreachable::Other { cause })
+                self.unreachable(Unreachable::Unverified { cause })
             }
+            RequestProblem::Identity { cause } => self.unreachable(Unreachable::Identity { cause }),
+            RequestProblem::Transient { cause } if is_connect => {
+                self.unreachable(Unreachable::Other { cause })
+            }
+            RequestProblem::Transient { cause } => Failure::Transient(cause),
         }
+    }
+
+    fn unreachable(&self, reason: Unreachable) -> Failure {
+        Failure::Final(DaemonError::Unreachable {
+            daemon: format!("{}{}", self.host, self.named_by.behind()),
+            reason,
+        })
     }
 }
 
-/// What the system said, somewhere below.
-fn system_error(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    let mut link: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(current) = link {
-        if let Some(found) = current.downcast_ref::<io::Error>()
-            && found.kind() != io::ErrorKind::Other
-        {
-            return Some(found.kind());
-        }
-        link = current.source();
+/// What the system said of a connection, where that says what to do.
+fn reason_of_system(error: &reqwest::Error) -> Option<Unreachable> {
+    match cause_of::<io::Error>(error)?.kind() {
+        io::ErrorKind::NotFound => Some(Unreachable::NoSocket),
+        io::ErrorKind::ConnectionRefused => Some(Unreachable::Refused),
+        io::ErrorKind::PermissionDenied => Some(Unreachable::Forbidden),
+        _ => None,
     }
-    None
 }
 
 /// What an error's body says: `{"message": "…"}`, or podman's `{"cause": "…", "message": "…"}`.

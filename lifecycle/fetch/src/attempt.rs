@@ -147,6 +147,10 @@ pub(crate) fn failure_of_request(url: &Url, error: reqwest::Error) -> Failure {
                 cause,
             })
         }
+        RequestProblem::Identity { cause } => Failure::Final(FetchError::Identity {
+            url: redacted(url),
+            cause,
+        }),
         RequestProblem::Transient { cause } => Failure::Transient { cause, wait: None },
     }
 }

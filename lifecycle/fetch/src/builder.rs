@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::sign::SingleCertAndKey;
 use url::Url;
 
 use crate::{
@@ -17,8 +18,14 @@ pub fn client_builder(config: &Config) -> Result<reqwest::ClientBuilder, FetchEr
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| start(error.to_string()))?
-        .with_root_certificates(config.roots.store())
-        .with_no_client_auth();
+        .with_root_certificates(config.roots.store());
+    let tls = match &config.identity {
+        Some(identity) => {
+            let pair = SingleCertAndKey::from(Arc::clone(&identity.0));
+            tls.with_client_cert_resolver(Arc::new(pair))
+        }
+        None => tls.with_no_client_auth(),
+    };
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())

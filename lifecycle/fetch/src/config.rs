@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::trust::Roots;
+use crate::{certificate_files::Identity, trust::Roots};
 
 /// Everything [`crate::Client::new`] needs to know. The caller reads the environment; this crate does not.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The certificate authorities to believe; see [`crate::trust::load`].
     pub roots: Roots,
+    /// What is shown to a server that asks who is there.
+    pub identity: Option<Identity>,
     /// Proxies, as `HTTP_PROXY` and its kin give them.
     pub proxies: Proxies,
     /// Sent as `User-Agent`.
@@ -31,6 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             roots: Roots::default(),
+            identity: None,
             proxies: Proxies::default(),
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             retry: RetryPolicy::default(),

@@ -41,6 +41,17 @@ pub enum FetchError {
         cause: String,
     },
 
+    /// The server wants to know who asks.
+    #[error(
+        "{url}: the server wants a client certificate ({cause}), and downloads have none. Use a mirror that asks for none"
+    )]
+    Identity {
+        /// The address.
+        url: String,
+        /// The TLS alert that it sent.
+        cause: String,
+    },
+
     /// Every attempt failed in a way that another one might have cured.
     #[error("{url} could not be fetched: {cause} ({attempts} attempt(s) in {:.1} s)", elapsed.as_secs_f32())]
     GaveUp {

@@ -14,6 +14,8 @@
 mod attempt;
 mod budget;
 mod builder;
+mod cause;
+mod certificate_files;
 mod client;
 mod config;
 mod content_range;
@@ -31,6 +33,8 @@ pub mod trust;
 
 pub use budget::Budget;
 pub use builder::client_builder;
+pub use cause::cause_of;
+pub use certificate_files::{CertificateFileError, Identity};
 pub use client::{Client, Conditional, Validators};
 pub use config::{Config, Proxies, RetryPolicy};
 pub use content_range::checked_content_range;

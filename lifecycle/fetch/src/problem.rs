@@ -1,6 +1,10 @@
-//! Why a request had no answer, in the three ways that matter: the certificate's signer, the certificate, the connection.
+//! Why a request had no answer, in the ways that matter: the certificate's signer, the certificate, our own one, the connection.
 
 use std::error::Error;
+
+use rustls::AlertDescription;
+
+use crate::cause::cause_of;
 
 /// Why a request had no answer. No text names the address: it may hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,11 @@ pub enum RequestProblem {
         /// What the TLS library said.
         cause: String,
     },
+    /// The server wants a certificate of us, or refuses the one it was shown.
+    Identity {
+        /// The alert that it sent (RFC 8446, section 6.2).
+        cause: String,
+    },
     /// The connection did not come about or broke; another attempt may succeed.
     Transient {
         /// What happened.
@@ -26,13 +35,20 @@ impl RequestProblem {
     /// Sorts an error of the HTTP library.
     pub fn of(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        if let Some(rustls::Error::InvalidCertificate(problem)) = find_tls_error(&error) {
-            let cause = problem.to_string();
-            return if is_about_trust(problem) {
-                Self::Untrusted { cause }
-            } else {
-                Self::InvalidCertificate { cause }
-            };
+        match cause_of(&error) {
+            Some(rustls::Error::InvalidCertificate(problem)) => {
+                let cause = problem.to_string();
+                return if is_about_trust(problem) {
+                    Self::Untrusted { cause }
+                } else {
+                    Self::InvalidCertificate { cause }
+                };
+            }
+            Some(rustls::Error::AlertReceived(alert)) if is_about_identity(*alert) => {
+                let cause = format!("{alert:?}");
+                return Self::Identity { cause };
+            }
+            _ => {}
         }
         let cause = match () {
             () if error.is_timeout() && error.is_connect() => "no connection in time".to_owned(),
@@ -43,6 +59,23 @@ impl RequestProblem {
     }
 }
 
+/// Servers before TLS 1.3 say `HandshakeFailure` where a certificate is missing; so they do for much else.
+fn is_about_identity(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::CertificateRequired
+            | A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+    )
+}
+
 fn is_about_trust(problem: &rustls::CertificateError) -> bool {
     use rustls::CertificateError as E;
     match problem {
@@ -50,24 +83,6 @@ fn is_about_trust(problem: &rustls::CertificateError) -> bool {
         // A server whose only certificate is a CA's is a self-signed one: trusting it is the user's choice.
         other => other.to_string().contains("CaUsedAsEndEntity"),
     }
-}
-
-/// `io::Error` hides what it wraps from `source()`, so each link is also looked into.
-fn find_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut link = Some(error);
-    while let Some(current) = link {
-        if let Some(found) = current.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        let wrapped = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if let Some(found) = wrapped.and_then(|inner| find_tls_error(inner)) {
-            return Some(found);
-        }
-        link = current.source();
-    }
-    None
 }
 
 /// The innermost links say what happened; the outer ones ("error sending request") only that something did.

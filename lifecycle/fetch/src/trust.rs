@@ -128,6 +128,16 @@ impl Roots {
         roots.done()
     }
 
+    /// The certificates of both.
+    #[must_use]
+    pub fn and(&self, more: &Self) -> Self {
+        let mut roots = RootsBuilder::default();
+        for certificate in self.bundle.iter().chain(more.bundle.iter()) {
+            roots.add_certificate(certificate.clone());
+        }
+        roots.done()
+    }
+
     /// All certificates as one PEM bundle: what the sandbox shows as `SSL_CERT_FILE`.
     pub fn pem(&self) -> String {
         self.bundle
@@ -210,14 +220,18 @@ impl RootsBuilder {
                 continue;
             };
             found += 1;
-            if self.seen.insert(der.to_vec()) {
-                self.bundle.push(Certificate {
-                    der,
-                    pem: format!("{block}\n"),
-                });
-            }
+            self.add_certificate(Certificate {
+                der,
+                pem: format!("{block}\n"),
+            });
         }
         found
+    }
+
+    fn add_certificate(&mut self, certificate: Certificate) {
+        if self.seen.insert(certificate.der.to_vec()) {
+            self.bundle.push(certificate);
+        }
     }
 
     fn done(self) -> Roots {
@@ -239,7 +253,7 @@ fn certificate_blocks(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
     let file = fs::File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
@@ -334,6 +348,14 @@ mod tests {
         .concat();
         assert_eq!(roots.pem(), Roots::from_pem(&both).pem());
         assert_eq!(roots.store().len(), 2);
+    }
+
+    #[test]
+    fn and_has_each_certificate_once() {
+        let [one, two] = ["one.test", "two.test"].map(certificate);
+        let both = Roots::from_pem(format!("{one}{two}").as_bytes());
+        let roots = Roots::from_pem(one.as_bytes()).and(&both);
+        assert_eq!(roots.pem(), both.pem());
     }
 
     #[test]

@@ -10,51 +10,47 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
+use daemon::Endpoint;
 use nix::unistd::getuid;
 use tempfile::TempDir;
 
 use crate::privileges::User;
-
-/// Where dockerd listens unless it is told otherwise.
-const USUAL: &str = "/var/run/docker.sock";
 
 /// How much is passed on at once.
 const PIECE: usize = 256 << 10;
 
 /// Where the daemon is to be reached.
 #[derive(Debug)]
-pub(crate) enum DockerSocket {
-    /// Where `DOCKER_HOST` says.
-    Direct(Option<String>),
-    /// At a socket of the user's.
-    PassedOn(TempDir),
+pub(crate) struct DockerSocket {
+    endpoint: Endpoint,
+    /// There if bytes are passed on; goes with this.
+    _folder: Option<TempDir>,
 }
 
 impl DockerSocket {
-    /// Takes hold of the daemon at `host`, the value of `DOCKER_HOST`.
-    pub(crate) fn hold(host: Option<String>, user: User, temp_dir: &Path) -> io::Result<Self> {
-        let socket = match host.as_deref() {
-            None => Some(PathBuf::from(USUAL)),
-            Some(host) => host.strip_prefix("unix://").map(PathBuf::from),
+    /// Takes hold of a daemon, if only root may.
+    pub(crate) fn hold(endpoint: Endpoint, user: User, temp_dir: &Path) -> io::Result<Self> {
+        let roots = getuid().is_root() && user.uid != 0;
+        let Some(socket) = endpoint.socket().filter(|_| roots).map(Path::to_owned) else {
+            return Ok(Self {
+                endpoint,
+                _folder: None,
+            });
         };
-        match socket {
-            Some(socket) if getuid().is_root() && user.uid != 0 => {
-                // Said now rather than with the first request.
-                UnixStream::connect(&socket).map_err(|error| {
-                    io::Error::other(format!("no daemon at '{}': {error}", socket.display()))
-                })?;
-                pass_on(socket, user, temp_dir).map(Self::PassedOn)
-            }
-            _ => Ok(Self::Direct(host)),
-        }
+        // Said now rather than with the first request.
+        UnixStream::connect(&socket).map_err(|error| {
+            io::Error::other(format!("no daemon at '{}': {error}", socket.display()))
+        })?;
+        let folder = pass_on(socket, user, temp_dir)?;
+        Ok(Self {
+            endpoint: endpoint.through(at(&folder)),
+            _folder: Some(folder),
+        })
     }
 
-    /// What takes the place of `DOCKER_HOST`.
-    pub(crate) fn host(&self) -> Option<String> {
-        match self {
-            Self::Direct(host) => host.clone(),
-            Self::PassedOn(folder) => Some(format!("unix://{}", at(folder).display())),
-        }
+    /// The daemon, as the user reaches it.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 }
 

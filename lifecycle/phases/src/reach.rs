@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use daemon::Daemon;
+use daemon::{Daemon, Endpoint};
 use fetch::trust::TrustSettings;
 use fetch::{Config, Proxies};
 use lifecycle::environment::text_of;
@@ -85,10 +85,12 @@ impl Rights {
         };
         let socket = match place {
             Place::Daemon => {
-                let host = settings.optional("", "DOCKER_HOST");
-                let socket = DockerSocket::hold(host, settings.user(), &settings.temp_dir());
-                let wrong = |error| Failure::new(OTHER, "initialize docker client", error);
-                Some(socket.map_err(wrong)?)
+                let wrong = |error: String| Failure::new(OTHER, "initialize docker client", error);
+                let endpoint =
+                    Endpoint::of_variables(|name| variables.get(OsStr::new(name)).cloned());
+                let endpoint = endpoint.map_err(|error| wrong(error.to_string()))?;
+                let socket = DockerSocket::hold(endpoint, settings.user(), &settings.temp_dir());
+                Some(socket.map_err(|error| wrong(error.to_string()))?)
             }
             Place::Layouts(_) | Place::Registry => None,
         };
@@ -121,7 +123,7 @@ impl Rights {
             None => None,
             Some(socket) => Some(
                 Daemon::new(daemon::Settings {
-                    host: socket.host(),
+                    endpoint: socket.endpoint().clone(),
                     http,
                     scratch: settings.temp_dir(),
                     ..daemon::Settings::default()

@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use fetch::{Budget, FetchError, Proxies};
+use fetch::{Budget, FetchError};
 use oci_image::Reference;
 use tokio::runtime::Runtime;
 
@@ -16,7 +16,7 @@ use crate::{
     auth::Access,
     credentials::Credentials,
     error::RegistryError,
-    host::Host,
+    host::{Host, HostSettings},
     request::Http,
     scopes::{Right, Scopes},
     upload,
@@ -34,6 +34,9 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Registries (`host` or `host:port`) that may be spoken to in plain http where they do not speak TLS.
     pub insecure: Vec<String>,
+    /// Where certificates for single registries are, as Docker and Podman keep them (`/etc/docker/certs.d`): the first folder that has
+    /// something for a registry counts for it. [`crate::certificate_folders`] has the usual ones.
+    pub certificate_folders: Vec<PathBuf>,
     /// The most time for one push or pull, its retries and pauses included.
     pub time_budget: Duration,
     /// Blobs that are sent at the same time.
@@ -51,6 +54,7 @@ impl Default for Settings {
             http: fetch::Config::default(),
             credentials: Credentials::none(),
             insecure: Vec::new(),
+            certificate_folders: Vec::new(),
             time_budget: Duration::from_mins(30),
             parallel_uploads: 6,
             chunk_size: 16 << 20,
@@ -71,7 +75,7 @@ pub(crate) struct Inner {
     runtime: Option<Runtime>,
     pub(crate) http: Http,
     hosts: Mutex<BTreeMap<String, Arc<Host>>>,
-    insecure: Vec<String>,
+    host_settings: HostSettings,
     time_budget: Duration,
     pub(crate) parallel_uploads: usize,
     pub(crate) chunk_size: u64,
@@ -85,6 +89,7 @@ impl Registry {
             http,
             credentials,
             insecure,
+            certificate_folders,
             time_budget,
             parallel_uploads,
             chunk_size,
@@ -97,33 +102,21 @@ impl Registry {
             .enable_all()
             .build()
             .map_err(|error| start(error.to_string()))?;
-        // A registry on this machine often listens on one of these only, whatever the hosts file says of `localhost`.
-        let loopback = [
-            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
-        ];
-        let build = |config: &fetch::Config| {
-            fetch::client_builder(config)?
-                .resolve_to_addrs("localhost", &loopback)
-                .build()
-                .map_err(|error| start(error.to_string()))
-        };
-        let direct = fetch::Config {
-            proxies: Proxies::default(),
-            ..http.clone()
-        };
         Ok(Self {
             inner: Arc::new(Inner {
                 http: Http {
-                    client: build(&http)?,
-                    direct: build(&direct)?,
                     credentials: Arc::new(credentials),
-                    retry: http.retry,
+                    retry: http.retry.clone(),
                     idle_time: http.idle_time,
+                    certificate_folders: certificate_folders.clone(),
                 },
                 runtime: Some(runtime),
                 hosts: Mutex::default(),
-                insecure,
+                host_settings: HostSettings {
+                    http,
+                    insecure,
+                    certificate_folders,
+                },
                 time_budget,
                 parallel_uploads: parallel_uploads.max(1),
                 chunk_size: chunk_size.max(1),
@@ -162,7 +155,7 @@ impl Registry {
         if let Some(known) = hosts.get(reference.registry()) {
             return Ok(Arc::clone(known));
         }
-        let host = Arc::new(Host::new(reference, &self.inner.insecure)?);
+        let host = Arc::new(Host::new(reference, &self.inner.host_settings)?);
         hosts.insert(reference.registry().to_owned(), Arc::clone(&host));
         Ok(host)
     }

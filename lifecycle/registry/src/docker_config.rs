@@ -19,8 +19,8 @@ use serde::Deserialize;
 
 use crate::login::Login;
 
-/// Docker Hub goes by many names; this is the one credentials are filed under.
-const DOCKER_HUB: [&str; 4] = [
+/// Docker Hub goes by many names; the first is the one credentials are filed under.
+pub(crate) const DOCKER_HUB: [&str; 4] = [
     "index.docker.io",
     "docker.io",
     "registry-1.docker.io",

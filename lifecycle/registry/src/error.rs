@@ -1,11 +1,13 @@
 //! Why a registry could not be used. Every message names the request, without its secrets, and what the registry said.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use fetch::{FetchError, RedirectProblem};
 use oci_image::{BlobDigest, Digest, ReadImageError};
 
-use crate::{asked::Asked, credentials::CredentialsError, words::Words};
+use crate::{
+    asked::Asked, certificates::CertificatesError, credentials::CredentialsError, words::Words,
+};
 
 /// Why a registry could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,24 @@ pub enum RegistryError {
         /// What the TLS library said.
         cause: String,
     },
+
+    /// The server wants to know who asks.
+    #[error(
+        "{asked}: the server wants a client certificate, or refuses the one it was shown ({cause}){}",
+        folders_hint(folders)
+    )]
+    Identity {
+        /// The request.
+        asked: Asked,
+        /// The TLS alert that it sent.
+        cause: String,
+        /// Where certificates for registries were looked for.
+        folders: Vec<PathBuf>,
+    },
+
+    /// What is kept for a registry beside credentials cannot be used. Boxed: it says much.
+    #[error("{0}")]
+    Certificates(Box<CertificatesError>),
 
     /// Every attempt failed in a way that another one might have cured.
     #[error("{asked} did not succeed: {cause} ({attempts} attempt(s) in {:.1} s)", elapsed.as_secs_f32())]
@@ -219,6 +239,16 @@ pub enum RegistryError {
     Start(#[from] FetchError),
 }
 
+fn folders_hint(folders: &[PathBuf]) -> String {
+    match folders {
+        [] => String::new(),
+        [first, ..] => format!(
+            ".\nPut it as client.cert, and its key as client.key, into {}/HOST (or HOST:PORT, as in the image's name)",
+            first.display()
+        ),
+    }
+}
+
 /// What is known where credentials are missing or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unauthorized {
@@ -261,6 +291,12 @@ impl fmt::Display for Unauthorized {
         looked_at
             .iter()
             .try_for_each(|place| write!(f, "\n- {place}"))
+    }
+}
+
+impl From<CertificatesError> for RegistryError {
+    fn from(error: CertificatesError) -> Self {
+        Self::Certificates(Box::new(error))
     }
 }
 

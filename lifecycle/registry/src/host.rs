@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,18 @@ use std::{
 use oci_image::{BlobDigest, Reference};
 use url::Url;
 
-use crate::{address, asked::Asked, auth::Auth, distribution, error::RegistryError};
+use crate::{
+    address, asked::Asked, auth::Auth, certificates::Certificates, clients::Clients, distribution,
+    error::RegistryError,
+};
+
+/// What clients of registries are made from.
+#[derive(Debug, Default)]
+pub(crate) struct HostSettings {
+    pub(crate) http: fetch::Config,
+    pub(crate) insecure: Vec<String>,
+    pub(crate) certificate_folders: Vec<PathBuf>,
+}
 
 /// A registry and what is known of it.
 #[derive(Debug)]
@@ -24,6 +36,7 @@ pub(crate) struct Host {
     /// Plain http or TLS, once that is known.
     protocol: Mutex<Option<Protocol>>,
     pub(crate) auth: Auth,
+    pub(crate) clients: Clients,
     /// Uploads that were opened to see whether pushing is allowed, by repository; the next blob uses one.
     pub(crate) sessions: Mutex<BTreeMap<String, Vec<Url>>>,
     /// What is known of repositories.
@@ -71,31 +84,42 @@ impl Protocol {
 }
 
 impl Host {
-    pub(crate) fn new(reference: &Reference, insecure: &[String]) -> Result<Self, RegistryError> {
+    pub(crate) fn new(
+        reference: &Reference,
+        settings: &HostSettings,
+    ) -> Result<Self, RegistryError> {
+        let HostSettings {
+            http,
+            insecure,
+            certificate_folders,
+        } = settings;
         let registry = reference.registry().to_owned();
-        let mut host = Self {
-            api: reference.api_host().to_owned(),
-            kind: Kind::Secure,
-            protocol: Mutex::new(Some(Protocol::Https)),
+        let api = reference.api_host().to_owned();
+        let url = url_with(&api, Protocol::Https, "/v2/")?;
+        let bare = url.host_str().unwrap_or_default();
+        let kind = match () {
+            () if address::is_loopback(&url) => Kind::Loopback,
+            () if insecure
+                .iter()
+                .any(|name| *name == registry || name == bare) =>
+            {
+                Kind::Insecure
+            }
+            () => Kind::Secure,
+        };
+        let certificates = Certificates::of_registry(certificate_folders, &registry)?;
+        Ok(Self {
+            registry,
+            api,
+            kind,
+            protocol: Mutex::new((kind == Kind::Secure).then_some(Protocol::Https)),
             auth: Auth::default(),
+            clients: Clients::new(&url, http, certificates)?,
             sessions: Mutex::default(),
             repositories: Mutex::default(),
             checks_manifests: AtomicBool::new(false),
             seen: Mutex::default(),
-            registry,
-        };
-        let url = host.url_with(Protocol::Https, "/v2/")?;
-        let bare = url.host_str().unwrap_or_default();
-        let named = |name: &String| *name == host.registry || name == bare;
-        if address::is_loopback(&url) {
-            host.kind = Kind::Loopback;
-        } else if insecure.iter().any(named) {
-            host.kind = Kind::Insecure;
-        }
-        if host.kind != Kind::Secure {
-            host.protocol = Mutex::new(None);
-        }
-        Ok(host)
+        })
     }
 
     pub(crate) fn protocol(&self) -> Option<Protocol> {
@@ -161,12 +185,7 @@ impl Host {
     }
 
     pub(crate) fn url_with(&self, protocol: Protocol, path: &str) -> Result<Url, RegistryError> {
-        let text = format!("{}://{}{path}", protocol.scheme(), self.api);
-        text.parse()
-            .map_err(|error: url::ParseError| RegistryError::Protocol {
-                asked: Asked::of_text(&text),
-                problem: format!("the registry's name makes no address: {error}"),
-            })
+        url_with(&self.api, protocol, path)
     }
 
     /// Are credentials for this registry meant for this address? The whole origin counts: another port is another server.
@@ -174,6 +193,25 @@ impl Host {
         self.url("/v2/")
             .is_ok_and(|own| own.origin() == url.origin())
     }
+
+    /// Is this the registry's own address, whichever protocol is spoken?
+    pub(crate) fn is_at(&self, url: &Url) -> bool {
+        let protocol = match url.scheme() {
+            "http" => Protocol::Http,
+            _ => Protocol::Https,
+        };
+        self.url_with(protocol, "/v2/")
+            .is_ok_and(|own| own.origin() == url.origin())
+    }
+}
+
+fn url_with(api: &str, protocol: Protocol, path: &str) -> Result<Url, RegistryError> {
+    let text = format!("{}://{api}{path}", protocol.scheme());
+    text.parse()
+        .map_err(|error: url::ParseError| RegistryError::Protocol {
+            asked: Asked::of_text(&text),
+            problem: format!("the registry's name makes no address: {error}"),
+        })
 }
 
 #[cfg(test)]
@@ -182,7 +220,10 @@ mod tests {
 
     #[test]
     fn new_which_protocols_and_where() {
-        let insecure = ["old.test".to_owned(), "other.test:5000".to_owned()];
+        let settings = HostSettings {
+            insecure: ["old.test", "other.test:5000"].map(str::to_owned).into(),
+            ..HostSettings::default()
+        };
         for (text, kind, url) in [
             ("ubuntu", Kind::Secure, "https://registry-1.docker.io/v2/"),
             ("r.test/a", Kind::Secure, "https://r.test/v2/"),
@@ -202,7 +243,7 @@ mod tests {
             ("[::1]:5000/a", Kind::Loopback, "http://[::1]:5000/v2/"),
             ("[2001:db8::1]/a", Kind::Secure, "https://[2001:db8::1]/v2/"),
         ] {
-            let host = Host::new(&text.parse().unwrap(), &insecure).unwrap();
+            let host = Host::new(&text.parse().unwrap(), &settings).unwrap();
             assert_eq!(host.kind, kind, "{text}");
             assert_eq!(host.url("/v2/").unwrap().as_str(), url);
         }
@@ -210,7 +251,7 @@ mod tests {
 
     #[test]
     fn is_origin_of_is_strict() {
-        let host = Host::new(&"r.test:5000/a".parse().unwrap(), &[]).unwrap();
+        let host = Host::new(&"r.test:5000/a".parse().unwrap(), &HostSettings::default()).unwrap();
         for (url, expected) in [
             ("https://r.test:5000/v2/x", true),
             ("http://r.test:5000/v2/x", false),

@@ -25,8 +25,10 @@ mod auth;
 mod blob;
 mod blob_reader;
 mod body;
+mod certificates;
 mod challenge;
 mod client;
+mod clients;
 mod credentials;
 mod distribution;
 mod docker_config;
@@ -50,6 +52,7 @@ mod words;
 
 pub use asked::Asked;
 pub use blob::Outcome;
+pub use certificates::CertificatesError;
 pub use client::{Registry, Settings};
 pub use credentials::{CredentialFile, Credentials, CredentialsError};
 pub use docker_config::ParseConfigError;
@@ -60,6 +63,7 @@ pub use pull::Found;
 pub use push::{Push, Report};
 pub use referrers::{Artifact, Referrer};
 pub use uploads::Uploads;
+pub use user::certificate_folders;
 pub use words::Words;
 
 /// Every moment of a push or a pull at which tests let the program die, each in the order in which it comes.

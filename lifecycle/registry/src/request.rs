@@ -3,7 +3,7 @@
 //! Credentials go to the registry's own origin and, on the way to a token, to the realm it names; never along with a redirect or
 //! to an upload's `Location` elsewhere.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use fetch::{Budget, RedirectProblem, RequestProblem, RetryPolicy, Tries};
 use oci_image::BlobDigest;
@@ -33,15 +33,14 @@ const MOST_REFUSALS: u32 = 3;
 /// A server that speaks TLS says so at once.
 const TLS_PROBE: Duration = Duration::from_secs(3);
 
-/// The HTTP clients and what they need to know.
+/// What requests to all registries need to know.
 #[derive(Debug)]
 pub(crate) struct Http {
-    pub(crate) client: reqwest::Client,
-    /// For this machine: no proxy stands between.
-    pub(crate) direct: reqwest::Client,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) retry: RetryPolicy,
     pub(crate) idle_time: Duration,
+    /// For messages.
+    pub(crate) certificate_folders: Vec<PathBuf>,
 }
 
 /// A request to a registry.
@@ -302,7 +301,7 @@ impl Http {
                 headers: with_authorization(call.headers.clone(), authorization.as_deref()),
                 body: call.body.clone(),
             };
-            let sent = self.send(&plain).await;
+            let sent = self.send(call.host, &plain).await;
             if let (Target::Path(_), None, 0) = (&call.target, call.host.protocol(), hops) {
                 self.settle_protocol(call.host, protocol, &sent).await?;
                 if call.host.protocol() == Some(Protocol::Https) {
@@ -331,11 +330,16 @@ impl Http {
     }
 
     /// A request without credentials but its own, its whole answer, redirects of a GET included.
-    pub(crate) async fn plain(&self, mut plain: Plain, cap: u64) -> Result<Reply, Failure> {
+    pub(crate) async fn plain(
+        &self,
+        host: &Host,
+        mut plain: Plain,
+        cap: u64,
+    ) -> Result<Reply, Failure> {
         let first = plain.url.clone();
         let mut hops = 0;
         loop {
-            let mut response = self.send(&plain).await?;
+            let mut response = self.send(host, &plain).await?;
             let asked = Asked::new(&plain.method, &plain.url);
             let status = response.status().as_u16();
             if matches!(status, 301 | 302 | 303 | 307 | 308) && plain.method == Method::GET {
@@ -368,20 +372,17 @@ impl Http {
         }
     }
 
-    async fn send(&self, plain: &Plain) -> Result<Response, Failure> {
+    async fn send(&self, host: &Host, plain: &Plain) -> Result<Response, Failure> {
         let Plain {
             method,
             url,
             headers,
             body,
         } = plain;
-        let client = if address::is_loopback(url) {
-            &self.direct
-        } else {
-            &self.client
-        };
         let progress = Progress::default();
-        let mut request = client
+        let mut request = host
+            .clients
+            .of(host, url)
             .request(method.clone(), url.clone())
             .headers(headers.clone());
         if !matches!(*method, Method::GET | Method::HEAD | Method::DELETE) {
@@ -396,7 +397,7 @@ impl Http {
         sent.map_err(
             |error| match (progress.take_source_error(), body.digest()) {
                 (Some(source), Some(digest)) => Failure::Final(source_error(digest, source)),
-                _ => failure_of_request(asked, error),
+                _ => self.failure(asked, error),
             },
         )
     }
@@ -435,7 +436,7 @@ impl Http {
     ) -> Result<Option<Vec<u8>>, Failure> {
         match tokio::time::timeout(self.idle_time, response.chunk()).await {
             Ok(Ok(piece)) => Ok(piece.map(|bytes| bytes.to_vec())),
-            Ok(Err(error)) => Err(failure_of_request(asked.clone(), error)),
+            Ok(Err(error)) => Err(self.failure(asked.clone(), error)),
             Err(_) => Err(Failure::transient(asked.clone(), self.silence())),
         }
     }
@@ -457,6 +458,22 @@ impl Http {
             "the server fell silent for {:.1} s",
             self.idle_time.as_secs_f64()
         )
+    }
+
+    /// Sorts an error of the HTTP library.
+    fn failure(&self, asked: Asked, error: reqwest::Error) -> Failure {
+        Failure::Final(match RequestProblem::of(error) {
+            RequestProblem::Untrusted { cause } => RegistryError::Untrusted { asked, cause },
+            RequestProblem::InvalidCertificate { cause } => {
+                RegistryError::InvalidCertificate { asked, cause }
+            }
+            RequestProblem::Identity { cause } => RegistryError::Identity {
+                asked,
+                cause,
+                folders: self.certificate_folders.clone(),
+            },
+            RequestProblem::Transient { cause } => return Failure::transient(asked, cause),
+        })
     }
 
     /// A 5xx, or another answer that time may change; unless it says that there is no room.
@@ -513,12 +530,14 @@ impl Http {
             headers: HeaderMap::new(),
             body: Payload::None,
         };
-        let probed = tokio::time::timeout(TLS_PROBE, self.send(&plain)).await;
+        let probed = tokio::time::timeout(TLS_PROBE, self.send(host, &plain)).await;
         Ok(matches!(
             probed,
             Ok(Ok(_)
                 | Err(Failure::Final(
-                    RegistryError::Untrusted { .. } | RegistryError::InvalidCertificate { .. }
+                    RegistryError::Untrusted { .. }
+                        | RegistryError::InvalidCertificate { .. }
+                        | RegistryError::Identity { .. }
                 )))
         ))
     }
@@ -623,16 +642,4 @@ fn busy(asked: Asked, status: u16, words: &Words, wait: Option<Duration>) -> Fai
         wait,
         error: None,
     })
-}
-
-fn failure_of_request(asked: Asked, error: reqwest::Error) -> Failure {
-    match RequestProblem::of(error) {
-        RequestProblem::Untrusted { cause } => {
-            Failure::Final(RegistryError::Untrusted { asked, cause })
-        }
-        RequestProblem::InvalidCertificate { cause } => {
-            Failure::Final(RegistryError::InvalidCertificate { asked, cause })
-        }
-        RequestProblem::Transient { cause } => Failure::transient(asked, cause),
-    }
 }

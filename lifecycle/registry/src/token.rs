@@ -84,7 +84,7 @@ pub(crate) async fn fetch(
         Some(Login::Identity(token)) => by_post(realm, request, token),
         _ => by_get(realm, request),
     };
-    let reply = http.plain(plain, LONGEST_TOKEN).await?;
+    let reply = http.plain(host, plain, LONGEST_TOKEN).await?;
     match reply.status {
         200 => {}
         // What is wrong with the credentials or the scopes; anything else is the server's own trouble.

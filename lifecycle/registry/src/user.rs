@@ -1,4 +1,5 @@
-//! Where a machine's user has credentials: what docker, podman and skopeo keep of logins, after what a CI system says for this run.
+//! Where a machine's user has credentials: what docker, podman and skopeo keep of logins, after what a CI system says for this run; and
+//! where they keep certificates for registries.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -75,6 +76,23 @@ fn credential_files(variable: impl Fn(&str) -> Option<OsString>) -> Vec<Credenti
     candidates.into_iter().filter_map(file).collect()
 }
 
+/// Where Podman and Docker keep certificates for registries, for the user whose environment this looks variables up in: what is this user's
+/// alone comes first (containers-certs.d(5); Docker's rootless mode reads the second).
+pub fn certificate_folders(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let path = |name: &str| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
+    let own = ["containers/certs.d", "docker/certs.d"];
+    let own = own
+        .iter()
+        .filter_map(|folder| Some(config.as_ref()?.join(folder)));
+    let all = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.chain(all).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
@@ -113,6 +131,21 @@ mod tests {
             paths(&[("HOME", "/h"), ("DOCKER_CONFIG", "/d")]),
             ["/d/config.json", "/h/.config/containers/auth.json"]
         );
+    }
+
+    #[test]
+    fn certificate_folders_own_before_all() {
+        let shown = |name: &'static str, value: &'static str| {
+            let folders = certificate_folders(|asked| (asked == name).then(|| value.into()));
+            let folders = folders.iter().map(|folder| folder.display().to_string());
+            folders.collect::<Vec<_>>()
+        };
+        let all = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+        assert_eq!(shown("HOME", ""), all);
+        let own = ["/h/.config/containers/certs.d", "/h/.config/docker/certs.d"];
+        assert_eq!(shown("HOME", "/h"), [own, all].concat());
+        let own = ["/c/containers/certs.d", "/c/docker/certs.d"];
+        assert_eq!(shown("XDG_CONFIG_HOME", "/c"), [own, all].concat());
     }
 
     #[test]

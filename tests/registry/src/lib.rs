@@ -39,6 +39,8 @@ pub struct Options {
     pub auth: Auth,
     /// Speak TLS, with a certificate of an authority made up just now.
     pub tls: bool,
+    /// Want a certificate of that authority from clients, too; the other host does as well.
+    pub wants_certificates: bool,
     /// Know subjects and list referrers.
     pub referrers: bool,
     /// Lend blobs of other repositories.
@@ -68,6 +70,7 @@ impl Default for Options {
         Self {
             auth: Auth::None,
             tls: false,
+            wants_certificates: false,
             referrers: true,
             mounts: true,
             checks_manifests: true,
@@ -87,7 +90,7 @@ impl Default for Options {
 pub struct TestRegistry {
     address: SocketAddr,
     other: SocketAddr,
-    authority: Option<String>,
+    certificate: Option<Box<Certificate>>,
     shared: Arc<Shared>,
 }
 
@@ -122,10 +125,15 @@ impl TestRegistry {
 
     /// A registry that behaves like this.
     pub fn with(options: Options) -> Self {
-        let (authority, tls) = match options.tls.then(Certificate::new) {
-            Some(made) => (Some(made.authority), Some(made.config)),
-            None => (None, None),
-        };
+        let certificate = options.tls.then(|| Box::new(Certificate::new()));
+        let tls = certificate.as_ref().map(|made| {
+            let config = if options.wants_certificates {
+                &made.demanding
+            } else {
+                &made.config
+            };
+            Arc::clone(config)
+        });
         let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let (listener, elsewhere) = (bind(), bind());
         let of =
@@ -145,7 +153,7 @@ impl TestRegistry {
         Self {
             address,
             other,
-            authority,
+            certificate,
             shared,
         }
     }
@@ -162,7 +170,12 @@ impl TestRegistry {
 
     /// The certificate authority to trust, where the registry speaks TLS.
     pub fn authority(&self) -> Option<&str> {
-        self.authority.as_deref()
+        Some(&self.certificate()?.authority)
+    }
+
+    /// All certificates, where the registry speaks TLS.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_deref()
     }
 
     /// Lets one request fail: the one with this index, counted from the last [`TestRegistry::forget`] on.

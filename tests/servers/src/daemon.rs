@@ -1,11 +1,14 @@
 //! Daemons that speak Docker's API, with no bridge: containers run with `--network host`.
 
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::certificate::Certificate;
+use crate::free_port;
 use crate::process::Process;
 
 /// A running daemon.
@@ -19,8 +22,42 @@ pub struct Daemon {
 impl Daemon {
     /// Debian's dockerd, with more arguments.
     pub fn docker(more: &[&str]) -> Option<Self> {
-        let program = test_skip::tool("dockerd")?;
         let folder = folder_of_root("dockerd")?;
+        Self::dockerd(folder, more, |process, _| {
+            process.said().contains("API listen on")
+        })
+    }
+
+    /// The same, also on a port of loopback where it wants TLS with a client's certificate; gives that address as `DOCKER_HOST` says it.
+    pub fn docker_with_tls(certificate: &Certificate) -> Option<(Self, String)> {
+        let folder = folder_of_root("dockerd")?;
+        let Certificate {
+            authority,
+            certificate,
+            key,
+            ..
+        } = certificate;
+        let mut arguments = vec!["--tlsverify".to_owned()];
+        for (flag, text) in [
+            ("tlscacert", authority),
+            ("tlscert", certificate),
+            ("tlskey", key),
+        ] {
+            let path = folder.path().join(flag);
+            fs::write(&path, text).expect("the folder can be written");
+            arguments.push(format!("--{flag}={}", path.display()));
+        }
+        let address = format!("tcp://127.0.0.1:{}", free_port());
+        arguments.extend(["-H".to_owned(), address.clone()]);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let daemon = Self::dockerd(folder, &arguments, |process, _| {
+            process.said().contains("API listen on 127.0.0.1:")
+        });
+        Some((daemon?, address))
+    }
+
+    fn dockerd(folder: TempDir, more: &[&str], ready: fn(&Process, &Path) -> bool) -> Option<Self> {
+        let program = test_skip::tool("dockerd")?;
         // In a mount namespace of its own: it leaves mounts behind, which would keep its folder from being removed.
         let mut command = Command::new("unshare");
         command
@@ -36,9 +73,7 @@ impl Daemon {
         ] {
             command.arg(flag).arg(folder.path().join(name));
         }
-        Some(Self::start(command, folder, |process, _| {
-            process.said().contains("API listen on")
-        }))
+        Some(Self::start(command, folder, ready))
     }
 
     /// Podman's service.

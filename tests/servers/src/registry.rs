@@ -30,7 +30,9 @@ pub enum Kind {
     Password,
     /// Anybody, over TLS with a certificate that nobody trusts.
     Tls,
-    /// The same with tokens, which a server gives that has such a certificate too.
+    /// The same, and clients need a certificate, too.
+    ClientCertificates,
+    /// With TLS and tokens, which a server gives that has such a certificate too.
     Tokens {
         /// How long one really lives.
         life: Duration,
@@ -56,13 +58,21 @@ impl Registry {
         let at = |name: &str| folder.path().join(name);
         let (mut tls, mut auth) = (String::new(), String::new());
         let (mut authority, mut tokens) = (None, None);
-        if matches!(kind, Kind::Tls | Kind::Tokens { .. }) {
+        if !matches!(kind, Kind::Open | Kind::Password) {
             let made = Certificate::new();
             write(&at("certificate.pem"), &made.certificate);
             write(&at("key.pem"), &made.key);
             let (certificate, key) = (at("certificate.pem"), at("key.pem"));
+            let clients = match kind {
+                Kind::ClientCertificates => {
+                    write(&at("client.cert"), &made.client_certificate);
+                    write(&at("client.key"), &made.client_key);
+                    format!(", clientcas: [{}]", at(AUTHORITY).display())
+                }
+                _ => String::new(),
+            };
             tls = format!(
-                "  tls: {{certificate: {}, key: {}}}\n",
+                "  tls: {{certificate: {}, key: {}{clients}}}\n",
                 certificate.display(),
                 key.display()
             );

@@ -13,7 +13,7 @@ use serde_json::json;
 /// Short waits: tests are about what happens, not when.
 pub(crate) fn client(host: &str, time_budget: Duration) -> Daemon {
     let settings = Settings {
-        host: Some(host.to_owned()),
+        endpoint: host.parse().expect("an address"),
         http: Config {
             retry: RetryPolicy {
                 attempts: 3,

@@ -1,86 +1,29 @@
 //! The phases with images in a Docker daemon.
 
-use std::fs::{self, File};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
-use daemon::{Daemon, Load, Settings};
+use daemon::{Load, Settings};
 use tempfile::TempDir;
+use test_servers::certificate::Certificate;
+use test_servers::daemon::Daemon;
 
 use crate::fixture::Fixture;
 use crate::images::read;
 
-/// A daemon on a busy machine takes its time to start.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A `dockerd` of the test's own.
-struct Engine {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Engine {
-    fn start() -> Option<Self> {
-        let program = test_skip::tool("dockerd")?;
-        if !test_skip::is_root() {
-            test_skip::because("dockerd needs root");
-            return None;
-        }
-        // Not below TMPDIR: the path of a Unix socket ends at 108 bytes.
-        let folder = TempDir::with_prefix_in("longshore-phases-", "/tmp").unwrap();
-        let below = |name: &str| folder.path().join(name);
-        let log = File::create(below("log")).unwrap();
-        let mut command = Command::new(program);
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
-        command.args(["-H", &format!("unix://{}", below("s").display())]);
-        for (flag, name) in [
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "pid"),
-        ] {
-            command.arg(flag).arg(below(name));
-        }
-        let second = log.try_clone().unwrap();
-        command.stdin(Stdio::null()).stdout(log).stderr(second);
-        let child = command.spawn().unwrap();
-        let engine = Self { child, folder };
-        let begun = Instant::now();
-        while let Err(error) = engine.client().inspect("none") {
-            let log = fs::read_to_string(engine.folder.path().join("log"));
-            assert!(begun.elapsed() < PATIENCE, "{error}\n{log:?}");
-            thread::sleep(Duration::from_millis(100));
-        }
-        Some(engine)
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.folder.path().join("s").display())
-    }
-
-    fn client(&self) -> Daemon {
-        Daemon::new(Settings {
-            host: Some(self.host()),
-            ..Settings::default()
-        })
-        .unwrap()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // It stops its containerd, too.
-        let id = rustix::process::Pid::from_child(&self.child);
-        let asked = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        asked.unwrap_or_default();
-        drop(self.child.wait());
-    }
+/// A client of a daemon.
+fn client(engine: &Daemon) -> daemon::Daemon {
+    let settings = Settings {
+        endpoint: engine.host().parse().unwrap(),
+        ..Settings::default()
+    };
+    daemon::Daemon::new(settings).unwrap()
 }
 
 /// The programs are started as root, and the daemon's socket is root's: they reach it after they became the user.
 #[test]
 fn docker_build_twice() {
-    let Some(engine) = Engine::start() else {
+    let Some(engine) = Daemon::docker(&[]) else {
         return;
     };
     for api in ["0.9", "0.13"] {
@@ -95,7 +38,7 @@ fn docker_build_twice() {
             names: &["test/run".parse().unwrap()],
             ..Load::default()
         };
-        engine.client().load(&run, &load, &mut |_| {}).unwrap();
+        client(&engine).load(&run, &load, &mut |_| {}).unwrap();
         let host = engine.host();
         let launch_cache = fixture.path("launch-cache");
         let env = [
@@ -118,7 +61,7 @@ fn docker_build_twice() {
             })
         };
         build();
-        let first = engine.client().inspect("test/app").unwrap().unwrap();
+        let first = client(&engine).inspect("test/app").unwrap().unwrap();
         let report = fixture.read("layers/report.toml");
         let expected = format!(
             "[image]\ntags = [\"test/app\"]\nimage-id = \"{}\"\n",
@@ -136,7 +79,7 @@ fn docker_build_twice() {
             exporter.contains(&format!("*** Images ({short}):\n      test/app\n")),
             "{exporter}"
         );
-        let second = engine.client().inspect("test/app").unwrap().unwrap();
+        let second = client(&engine).inspect("test/app").unwrap().unwrap();
         assert_eq!(first.id, second.id, "the same image");
 
         let ended = fixture.phase("analyzer", &["-run-image=test/none"], &as_root);
@@ -161,6 +104,41 @@ fn docker_build_twice() {
     }
 }
 
+/// What only root may read is read before its rights are given up.
+#[test]
+fn docker_with_tls() {
+    let made = Certificate::new();
+    let Some((_engine, host)) = Daemon::docker_with_tls(&made) else {
+        return;
+    };
+    let folder = TempDir::with_prefix_in("longshore-tls-", "/tmp").unwrap();
+    for (name, text) in [
+        ("ca.pem", made.authority),
+        ("cert.pem", made.client_certificate),
+        ("key.pem", made.client_key),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let fixture = Fixture::with_run_image("0.12");
+    let certificates = folder.path().to_str().unwrap();
+    let env = [
+        ("AS_ROOT", "with the files of the user"),
+        ("CNB_USE_LAYOUT", ""),
+        ("CNB_USE_DAEMON", "1"),
+        ("DOCKER_HOST", &*host),
+        ("DOCKER_CERT_PATH", certificates),
+        ("DOCKER_TLS_VERIFY", "1"),
+    ];
+    let ended = fixture.phase("analyzer", &[], &env);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let unverified = &env[..5];
+    let ended = fixture.phase("analyzer", &[], unverified);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let expected = "initialize docker client: DOCKER_CERT_PATH without DOCKER_TLS_VERIFY means TLS to https://127.0.0.1";
+    assert!(ended.stdout.contains(expected), "{ended:?}");
+}
+
 #[test]
 fn docker_that_is_not_there() {
     let fixture = Fixture::with_run_image("0.12");
@@ -174,7 +152,7 @@ fn docker_that_is_not_there() {
     assert!(
         ended
             .stdout
-            .contains("no Docker daemon answers at unix:///none.sock"),
+            .contains("no Docker daemon answers at unix:///none.sock (DOCKER_HOST)"),
         "{ended:?}"
     );
 }

@@ -207,6 +207,36 @@ fn tls_of_a_private_authority() {
 }
 
 #[test]
+fn client_certificates() {
+    let Some(server) = DockerRegistry::start(Kind::ClientCertificates) else {
+        return;
+    };
+    let folder = server.folder().join("certs.d");
+    let own = folder.join(server.host());
+    std::fs::create_dir_all(&own).expect("a folder");
+    for (from, to) in [
+        ("authority.pem", "ca.crt"),
+        ("client.cert", "client.cert"),
+        ("client.key", "client.key"),
+    ] {
+        std::fs::copy(server.folder().join(from), own.join(to)).expect("copied");
+    }
+    let with_folders = |certificate_folders| {
+        Registry::new(Settings {
+            certificate_folders,
+            ..Settings::default()
+        })
+        .expect("a client")
+    };
+    round_trip(&server, &with_folders(vec![folder]));
+    let authority = server.authority.as_deref().expect("it speaks TLS");
+    let error = client(authority, &server.host(), false)
+        .image(&named(&server, "app"), Platform::LINUX_AMD64)
+        .expect_err("who asks?");
+    assert!(matches!(error, RegistryError::Identity { .. }), "{error:?}");
+}
+
+#[test]
 fn tokens() {
     let life = Duration::from_mins(5);
     let Some(server) = DockerRegistry::start(Kind::Tokens { life }) else {

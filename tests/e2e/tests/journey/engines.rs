@@ -12,6 +12,8 @@ use e2e::redis::{Redis, free_port};
 use e2e::skip;
 use serde_json::Value;
 use tempfile::TempDir;
+use test_servers::certificate::Certificate;
+use test_servers::daemon::Daemon;
 
 /// The web page of dash-celery needs no Redis to be served; its worker does.
 const EXAMPLE: &str = "dash-celery";
@@ -242,4 +244,42 @@ fn docker_daemon() {
     ]);
     said.assert_code(63);
     said.assert_says(&["/nowhere/docker.sock"]);
+
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, r#"{"currentContext": "elsewhere"}"#).unwrap();
+    let in_context = Longshore::shared().with("DOCKER_CONFIG", folder.path().to_str().unwrap());
+    let said = in_context.run(&["inspect", "docker-daemon:x"]);
+    said.assert_code(63);
+    said.assert_says(&[
+        "[Error: The settings for the Docker daemon cannot be used]",
+        "there is no Docker context `elsewhere`, which currentContext in",
+        "`docker context ls` shows those that are",
+    ]);
+}
+
+/// As GitLab's docker:dind has it.
+#[test]
+fn docker_daemon_with_tls() {
+    let made = Certificate::new();
+    let Some((engine, host)) = Daemon::docker_with_tls(&made) else {
+        return;
+    };
+    let folder = engine.folder().join("client");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in [
+        ("ca.pem", made.authority),
+        ("cert.pem", made.client_certificate),
+        ("key.pem", made.client_key),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let longshore = Longshore::shared()
+        .with("DOCKER_HOST", &host)
+        .with("DOCKER_TLS_VERIFY", "1")
+        .with("DOCKER_CERT_PATH", folder.to_str().unwrap());
+    let app = example("flask-plain");
+    longshore.build(&app, &["--output", "docker-daemon:with-tls:1"]);
+    let inspected = longshore.run(&["inspect", "docker-daemon:with-tls:1"]);
+    inspected.assert_code(0);
 }

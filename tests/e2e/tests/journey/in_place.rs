@@ -20,9 +20,11 @@ const DOCKER_HARDENED: &str = "--user 1000:1000 --cap-drop all --read-only --sec
 const PODMAN_HARDENED: &str = "--user 1000:1000 --cap-drop all --read-only --security-opt no-new-privileges --tmpfs /tmp:exec \
      --mount type=tmpfs,destination=/layers,chown=true --mount type=tmpfs,destination=/workspace,chown=true";
 const ROOT: &str = "--user 0";
+/// Root of a user namespace of the container's own.
+pub(super) const USER_NAMESPACE: &str = "--user 0 --uidmap 0:100000:65536 --gidmap 0:100000:65536";
 
 /// What the build says once about its isolation.
-const WARNING: &str = "this container allows no sandbox";
+pub(super) const WARNING: &str = "this container allows no sandbox";
 /// Shows what a build has left.
 const AND_LIST: &str =
     "longshore build \"$@\" && echo \"left: $(ls -A /layers /workspace /tmp | tr '\\n' ' ')\"";
@@ -234,8 +236,17 @@ fn errors_of_the_command(container: &Container<'_>) {
     ]);
 }
 
+/// Who the build is outside of the container.
+fn owner_of(options: &str) -> u32 {
+    match options {
+        _ if options.contains(USER_NAMESPACE) => 100_000,
+        _ if options.starts_with(ROOT) => 0,
+        _ => 1000,
+    }
+}
+
 /// The digest of an app as this machine builds it.
-fn host_digest(app: &Path) -> String {
+pub(super) fn host_digest(app: &Path) -> String {
     let said = Longshore::shared().build(app, &["-t", &format!("e2e-{}", name_of(app))]);
     said.digest().to_owned()
 }
@@ -301,7 +312,7 @@ impl<'a> Container<'a> {
         })
     }
 
-    fn build(&self, options: &str, app: &Path) -> Said {
+    pub(super) fn build(&self, options: &str, app: &Path) -> Said {
         let said = self.run(options, app, AND_LIST);
         said.assert_code(0);
         said
@@ -313,7 +324,7 @@ impl<'a> Container<'a> {
         fs::remove_dir_all(&out).unwrap();
         fs::create_dir(&out).unwrap();
         // Root's builds and others' take turns on one home.
-        let owner = if options.starts_with(ROOT) { 0 } else { 1000 };
+        let owner = owner_of(options);
         let home = self.folder.path().join("home");
         let given_already = fs::metadata(&home).unwrap().uid() == owner;
         for folder in [Some(out), (!given_already).then_some(home)]
@@ -363,7 +374,7 @@ impl<'a> Container<'a> {
     }
 
     /// The digest of what was written to the mounted folder.
-    fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         let image = Image::open(&self.folder.path().join("out/image"));
         image.check_blobs();
         image.digest

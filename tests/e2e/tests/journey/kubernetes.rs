@@ -1,4 +1,5 @@
-//! The pod of the README, as Podman plays it: the restricted profile of Kubernetes' Pod Security, and the image is the same as on the host.
+//! The two pods of the README, as Podman plays them: one under the restricted profile of Kubernetes' Pod Security, one that may have the
+//! sandbox. The image is the same as on the host.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +11,7 @@ use e2e::program::Longshore;
 use e2e::registry::{Kind, Registry};
 use e2e::{skip, stack};
 
-use super::in_place::{Container, settings};
+use super::in_place::{Container, USER_NAMESPACE, WARNING, host_digest, settings};
 
 #[test]
 fn pod_of_the_readme() {
@@ -61,10 +62,60 @@ fn pod_of_the_readme() {
     }
 }
 
+/// What the kubelet asks a container runtime for where a pod says these words: the container that Podman starts then.
+const PLAYED: [(&str, &str); 3] = [
+    ("hostUsers: false", USER_NAMESPACE),
+    (
+        "seccompProfile: {type: Unconfined}",
+        "--security-opt seccomp=unconfined",
+    ),
+    ("procMount: Unmasked", "--security-opt unmask=ALL"),
+];
+
+/// The words that let the sandbox in, with a runtime's own capabilities.
+#[test]
+fn pod_with_the_sandbox() {
+    let Some(engine) = Engine::podman() else {
+        return;
+    };
+    let Some(container) = Container::new(&engine) else {
+        return;
+    };
+    let row = row("Kubernetes");
+    let said: Vec<&str> = row
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains(": "))
+        .collect();
+    assert_eq!(said, PLAYED.map(|(words, _)| words), "{row}");
+    let flags = PLAYED.map(|(_, flags)| flags).join(" ");
+    let app = example("flask-plain");
+    for time in ["cold", "cached"] {
+        let said = container.build(&flags, &app);
+        assert_eq!(container.digest(), host_digest(&app), "{time}");
+        assert!(!said.stderr.contains(WARNING), "{}", said.stderr);
+    }
+    // Each of them is needed: without one, the build is in place.
+    for (words, flags) in &PLAYED[1..] {
+        let flags = PLAYED.map(|(_, flags)| flags).join(" ").replace(flags, "");
+        let said = container.build(&flags, &app);
+        said.assert_says(&[WARNING]);
+        assert_eq!(container.digest(), host_digest(&app), "without {words}");
+    }
+}
+
+/// The README's flags for allowing the sandbox.
+fn row(runtime: &str) -> String {
+    let readme = readme();
+    let start = format!("| {runtime} |");
+    let row = readme.lines().find(|line| line.starts_with(&start));
+    row.expect("the README has a row for it").to_owned()
+}
+
 /// The only one there is.
 fn pod() -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = fs::read_to_string(readme).unwrap();
+    let readme = readme();
     let mut pods = readme
         .split("```yaml\n")
         .skip(1)
@@ -74,6 +125,11 @@ fn pod() -> String {
     let pod = pods.next().expect("the README has a pod");
     assert_eq!(pods.next(), None);
     format!("{pod}\n")
+}
+
+fn readme() -> String {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    fs::read_to_string(readme).unwrap()
 }
 
 /// The host's network, our executable, and where packages come from here; the app is a folder instead of a claim.

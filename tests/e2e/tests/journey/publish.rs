@@ -584,6 +584,20 @@ fn bad_input() {
     said.assert_code(REGISTRY);
     said.assert_says(&["127.0.0.1:9", "attempt"]);
 
+    let folder = TempDir::new().unwrap();
+    let own = folder
+        .path()
+        .join("containers/certs.d/registry.example:5000");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("client.cert"), "").unwrap();
+    let certified = offline().with("XDG_CONFIG_HOME", folder.path().to_str().unwrap());
+    let said = attempt(&certified, &["--publish", "registry.example:5000/app:1"]);
+    said.assert_code(CREDENTIALS);
+    said.assert_says(&[
+        "[Error: Certificates for a registry cannot be used]",
+        "registry.example:5000/client.key is not there",
+    ]);
+
     let Some(registry) = Registry::start(Kind::Open) else {
         return;
     };
