@@ -31,6 +31,7 @@ mod contents;
 mod engine;
 mod error;
 mod export;
+mod history;
 mod host;
 mod image;
 mod inspect;
