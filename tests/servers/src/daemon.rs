@@ -19,12 +19,26 @@ pub struct Daemon {
 impl Daemon {
     /// Debian's dockerd, with more arguments.
     pub fn docker(more: &[&str]) -> Option<Self> {
+        Self::dockerd(more, "")
+    }
+
+    /// The same for a few small images: they are kept in memory, where a load takes a third of the time.
+    pub fn docker_in_memory() -> Option<Self> {
+        Self::dockerd(
+            &[],
+            r#"mkdir "$0/data" && mount -t tmpfs tmpfs "$0/data" && "#,
+        )
+    }
+
+    /// `first` is done before dockerd, in its mount namespace; `$0` is the daemon's folder.
+    fn dockerd(more: &[&str], first: &str) -> Option<Self> {
         let program = test_skip::tool("dockerd")?;
         let folder = folder_of_root("dockerd")?;
         // In a mount namespace of its own: it leaves mounts behind, which would keep its folder from being removed.
         let mut command = Command::new("unshare");
         command
-            .arg("--mount")
+            .args(["--mount", "sh", "-c", &format!("{first}exec \"$@\"")])
+            .arg(folder.path())
             .arg(program)
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
             .args(["-H", &host(&folder)])

@@ -1,86 +1,25 @@
 //! The phases with images in a Docker daemon.
 
-use std::fs::{self, File};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fs;
 
 use daemon::{Daemon, Load, Settings};
-use tempfile::TempDir;
+use test_servers::daemon::Daemon as Engine;
 
 use crate::fixture::Fixture;
 use crate::images::read;
 
-/// A daemon on a busy machine takes its time to start.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A `dockerd` of the test's own.
-struct Engine {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Engine {
-    fn start() -> Option<Self> {
-        let program = test_skip::tool("dockerd")?;
-        if !test_skip::is_root() {
-            test_skip::because("dockerd needs root");
-            return None;
-        }
-        // Not below TMPDIR: the path of a Unix socket ends at 108 bytes.
-        let folder = TempDir::with_prefix_in("longshore-phases-", "/tmp").unwrap();
-        let below = |name: &str| folder.path().join(name);
-        let log = File::create(below("log")).unwrap();
-        let mut command = Command::new(program);
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
-        command.args(["-H", &format!("unix://{}", below("s").display())]);
-        for (flag, name) in [
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "pid"),
-        ] {
-            command.arg(flag).arg(below(name));
-        }
-        let second = log.try_clone().unwrap();
-        command.stdin(Stdio::null()).stdout(log).stderr(second);
-        let child = command.spawn().unwrap();
-        let engine = Self { child, folder };
-        let begun = Instant::now();
-        while let Err(error) = engine.client().inspect("none") {
-            let log = fs::read_to_string(engine.folder.path().join("log"));
-            assert!(begun.elapsed() < PATIENCE, "{error}\n{log:?}");
-            thread::sleep(Duration::from_millis(100));
-        }
-        Some(engine)
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.folder.path().join("s").display())
-    }
-
-    fn client(&self) -> Daemon {
-        Daemon::new(Settings {
-            host: Some(self.host()),
-            ..Settings::default()
-        })
-        .unwrap()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // It stops its containerd, too.
-        let id = rustix::process::Pid::from_child(&self.child);
-        let asked = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        asked.unwrap_or_default();
-        drop(self.child.wait());
-    }
+fn client(engine: &Engine) -> Daemon {
+    Daemon::new(Settings {
+        host: Some(engine.host()),
+        ..Settings::default()
+    })
+    .unwrap()
 }
 
 /// The programs are started as root, and the daemon's socket is root's: they reach it after they became the user.
 #[test]
 fn docker_build_twice() {
-    let Some(engine) = Engine::start() else {
+    let Some(engine) = Engine::docker_in_memory() else {
         return;
     };
     for api in ["0.9", "0.13"] {
@@ -95,7 +34,7 @@ fn docker_build_twice() {
             names: &["test/run".parse().unwrap()],
             ..Load::default()
         };
-        engine.client().load(&run, &load, &mut |_| {}).unwrap();
+        client(&engine).load(&run, &load, &mut |_| {}).unwrap();
         let host = engine.host();
         let launch_cache = fixture.path("launch-cache");
         let env = [
@@ -118,7 +57,7 @@ fn docker_build_twice() {
             })
         };
         build();
-        let first = engine.client().inspect("test/app").unwrap().unwrap();
+        let first = client(&engine).inspect("test/app").unwrap().unwrap();
         let report = fixture.read("layers/report.toml");
         let expected = format!(
             "[image]\ntags = [\"test/app\"]\nimage-id = \"{}\"\n",
@@ -136,7 +75,7 @@ fn docker_build_twice() {
             exporter.contains(&format!("*** Images ({short}):\n      test/app\n")),
             "{exporter}"
         );
-        let second = engine.client().inspect("test/app").unwrap().unwrap();
+        let second = client(&engine).inspect("test/app").unwrap().unwrap();
         assert_eq!(first.id, second.id, "the same image");
 
         let ended = fixture.phase("analyzer", &["-run-image=test/none"], &as_root);
