@@ -70,16 +70,18 @@ impl Daemon {
 
 impl Daemon {
     /// The image of this name or id as the daemon describes it, without an export where that can be done without: its configuration has what
-    /// the API tells, and no history. Layers have no size ([`Layer::measured`]); the first that is read is exported with all others.
+    /// the API tells. Layers have no size ([`Layer::measured`]); the first that is read is exported with all others.
     pub fn described(&self, name: &str) -> Result<Option<DaemonImage>, DaemonError> {
         let store = self.block_on(self.store(&self.budget()))?;
         if store == Store::Containerd {
             // Its manifest is needed, and only an export has it.
             return self.image(name, &Known::default());
         }
-        let Some(found) = self.inspect(name)? else {
+        let Some(mut found) = self.inspect(name)? else {
             return Ok(None);
         };
+        let layers = found.config.rootfs.diff_ids.len();
+        found.config.history = self.block_on(self.history(&found.id, layers, &self.budget()))?;
         let export = Export::new(self, &found);
         let diff_ids = found.config.rootfs.diff_ids.iter().enumerate();
         let layers = diff_ids.map(|(place, diff_id)| Layer {

@@ -12,6 +12,20 @@ use crate::{
     request::{Call, Reply},
 };
 
+/// What dockerd says of an image's configuration that is a container's matter: neither the image specification has these keys, nor Docker's
+/// documentation of images.
+const OF_CONTAINERS: [&str; 9] = [
+    "Hostname",
+    "Domainname",
+    "AttachStdin",
+    "AttachStdout",
+    "AttachStderr",
+    "Tty",
+    "OpenStdin",
+    "StdinOnce",
+    "Image",
+];
+
 /// An image as a daemon describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspected {
@@ -105,6 +119,10 @@ fn inspected(reply: &Reply) -> Result<Inspected, DaemonError> {
         problem: "the image's Id is no digest".to_owned(),
     })?;
     let known = |text: &String| !text.is_empty();
+    let mut config = config.unwrap_or_default();
+    config
+        .extra
+        .retain(|name, _| !OF_CONTAINERS.contains(&name.as_str()));
     Ok(Inspected {
         id,
         tags: repo_tags.unwrap_or_default(),
@@ -112,7 +130,7 @@ fn inspected(reply: &Reply) -> Result<Inspected, DaemonError> {
             variant: variant.filter(known),
             created: created.filter(known),
             author: author.filter(known),
-            config: config.unwrap_or_default(),
+            config,
             rootfs: RootFs {
                 diff_ids: root_fs.layers.unwrap_or_default(),
                 ..RootFs::default()
@@ -169,7 +187,8 @@ mod tests {
             (author, created.as_deref()),
             (None, Some("1980-01-01T00:00:01Z"))
         );
-        assert_eq!(config.extra["Healthcheck"], json!({"Test": ["NONE"]}));
+        let expected = json!({"Healthcheck": {"Test": ["NONE"]}});
+        assert_eq!(json!(config.extra), expected, "no Hostname");
         assert_eq!(config.user, "1000");
     }
 

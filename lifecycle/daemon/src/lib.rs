@@ -33,6 +33,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod export;
+mod history;
 mod host;
 mod image;
 mod inspect;

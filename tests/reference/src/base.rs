@@ -1,4 +1,5 @@
-//! Images that are there before the first step, written as a layout and into a registry's storage: byte for byte the same in both worlds.
+//! Images that are there before the first step, written as a layout, into a registry's storage and into a daemon: byte for byte the same in both
+//! worlds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::docker::Docker;
 use crate::fixture::Image;
 
 /// Manifest, configuration, layer.
@@ -24,8 +26,19 @@ const DOCKER: [&str; 3] = [
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
 
-/// Writes the image where its name says: an image of 127.0.0.1:5000 into the registry, others into the layout folder.
-pub(crate) fn write(image: &Image, layout: &Path, registry: &Path) {
+/// Where images are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'a> {
+    /// The folder of layouts.
+    pub(crate) layout: &'a Path,
+    /// The registry's storage.
+    pub(crate) registry: &'a Path,
+    pub(crate) docker: Option<&'a Docker>,
+}
+
+/// Writes the image where its name says: an image of 127.0.0.1:5000 into the registry, others into the daemon, if the world has one, or else into the
+/// layout folder.
+pub(crate) fn write(image: &Image, places: Places<'_>) {
     let (repository, tag) = image.name.rsplit_once(':').expect("an image has a tag");
     let layer = layer(&image.name);
     let config = config(image, &sha256(&layer));
@@ -39,22 +52,46 @@ pub(crate) fn write(image: &Image, layout: &Path, registry: &Path) {
     });
     let manifest = manifest.to_string().into_bytes();
     let blobs = [&blob, &config, &manifest];
-    match repository.strip_prefix("127.0.0.1:5000/") {
-        Some(repository) => write_registry(&Storage(registry), repository, tag, &blobs),
-        None => write_layout(&layout.join(repository).join(tag), tag, types[0], &blobs),
+    match (repository.strip_prefix("127.0.0.1:5000/"), places.docker) {
+        (Some(repository), _) => {
+            write_registry(&Storage(places.registry), repository, tag, &blobs);
+        }
+        (None, Some(docker)) => docker.load(&archive(&image.name, &config, &layer)),
+        (None, None) => {
+            let folder = places.layout.join(repository).join(tag);
+            write_layout(&folder, tag, types[0], &blobs);
+        }
     }
+}
+
+/// What `docker load` takes: the image of one layer under its name.
+fn archive(name: &str, config: &[u8], layer: &[u8]) -> Vec<u8> {
+    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content) in [
+        ("manifest.json", manifest.to_string().as_bytes()),
+        ("config.json", config),
+        ("layer.tar", layer),
+    ] {
+        append(&mut tar, path, content);
+    }
+    tar.into_inner().expect("memory can be written")
+}
+
+fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, content: &[u8]) {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    tar.append_data(&mut header, path, content)
+        .expect("memory can be written");
 }
 
 /// A tar of one file, which names the image: two images have different layers.
 fn layer(name: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let content = format!("ID=debian\nVERSION_ID=13\nPRETTY_NAME={name}\n");
-    let mut header = tar::Header::new_ustar();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    header.set_cksum();
-    tar.append_data(&mut header, "etc/os-release", content.as_bytes())
-        .expect("memory can be written");
+    append(&mut tar, "etc/os-release", content.as_bytes());
     tar.into_inner().expect("memory can be written")
 }
 

@@ -5,6 +5,7 @@
 //! include = ["kits/layout"]                  # another file's buildpacks, files and images
 //! order = ["a b?", "c"]                      # a group a line; without it, one group of all buildpacks
 //! registry = true                            # docker-registry on 127.0.0.1:5000
+//! daemon = true                              # dockerd at /var/run/docker.sock, with the images that have no registry
 //! [vary]                                     # one case for each combination; @NAME@ stands for the value
 //! PLATFORM_API = ["0.12", "0.15"]
 //! [buildpacks.a]                             # /cnb/buildpacks/a/1
@@ -53,6 +54,7 @@ pub(crate) struct Case {
     pub(crate) files: BTreeMap<String, String>,
     pub(crate) images: Vec<Image>,
     pub(crate) registry: bool,
+    pub(crate) daemon: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -123,6 +125,8 @@ struct Text {
     order: Vec<String>,
     #[serde(default)]
     registry: bool,
+    #[serde(default)]
+    daemon: bool,
     #[serde(default)]
     vary: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -244,6 +248,7 @@ impl Case {
             files: fixture.all_files(&value_of("BUILDPACK_API", "0.12")),
             images: fixture.images,
             registry: fixture.registry,
+            daemon: fixture.daemon,
             steps,
         }
     }

@@ -10,6 +10,10 @@ use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
 use crate::base::{Storage, sha256};
+use crate::docker::Docker;
+
+/// As many digits of an image's id does Docker show.
+const SHORT_ID: usize = 12;
 
 /// Digests that depend on how layers are compressed, and what stands for each in both worlds: the image's name, and how many steps there had been
 /// when it was first seen. They are kept from step to step, since files name images that have been replaced since.
@@ -36,7 +40,8 @@ impl Aliases {
     pub(crate) fn apply(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                for (digest, alias) in &self.digests {
+                // From the end: where one digest is the beginning of another, the longer one comes first.
+                for (digest, alias) in self.digests.iter().rev() {
                     if text.contains(digest) {
                         *text = text.replace(digest, alias);
                     }
@@ -113,6 +118,41 @@ pub(crate) fn registry(folder: &Path, aliases: &mut Aliases) -> Vec<(String, Val
         }
     }
     found
+}
+
+/// Every image of a daemon that has a name, by that name.
+pub(crate) fn daemon(docker: &Docker, aliases: &mut Aliases) -> Vec<(String, Value)> {
+    let images = docker.images().into_iter();
+    images
+        .map(|(name, archive)| {
+            let value = archive_value(&name, &archive, aliases);
+            (name, value)
+        })
+        .collect()
+}
+
+/// What `docker save` gives for one image. A daemon keeps no manifest.
+fn archive_value(name: &str, archive: &[u8], aliases: &mut Aliases) -> Value {
+    let mut files = BTreeMap::new();
+    let mut tar = tar::Archive::new(archive);
+    for entry in tar.entries().expect("memory can be read") {
+        let mut entry = entry.expect("docker writes whole archives");
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("memory can be read");
+        files.insert(path, content);
+    }
+    let file = |path: &Value| &files[path.as_str().expect("a path is a text")];
+    let manifest: Value = serde_json::from_slice(&files["manifest.json"]).expect("it is JSON");
+    let config_bytes = file(&manifest[0]["Config"]);
+    let mut config = serde_json::from_slice(config_bytes).expect("a configuration is JSON");
+    config_as_values(&mut config);
+    let layers = manifest[0]["Layers"].as_array().into_iter().flatten();
+    let layers: Vec<Value> = layers.map(|path| layer_value(file(path))).collect();
+    let id = sha256(config_bytes);
+    aliases.add(&id[..SHORT_ID], &format!("short id of {name}"));
+    aliases.add(&id, &format!("id of {name}"));
+    json!({"config": config, "layers": layers})
 }
 
 fn image_value(

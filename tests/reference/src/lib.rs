@@ -3,6 +3,7 @@
 //! ```text
 //! fixtures/<area>/<name>.toml   the work: buildpacks in bash, files, steps            fixture.rs
 //! a world for each lifecycle    the same paths, user, network and programs            world.rs, base.rs
+//! a daemon for each, where it asks for one      at the same path, and with the same images     docker.rs
 //! a snapshot after each step    exit code, lines, files as values, images             snapshot.rs, image.rs
 //! differences.toml              what we mean to do otherwise, and why                 meant.rs
 //! ```
@@ -11,6 +12,7 @@
 
 mod base;
 mod compare;
+mod docker;
 mod fixture;
 mod image;
 mod lines;
@@ -22,6 +24,7 @@ mod world;
 use std::fmt::Write;
 
 use compare::{Difference, differences};
+use docker::Docker;
 use fixture::{Case, Step};
 use meant::Table;
 use programs::{Lifecycle, Programs};
@@ -33,9 +36,15 @@ pub fn check(name: &str) {
         return;
     };
     let mut table = Table::of(name);
+    let cases = Case::all(name);
+    let dockers = match cases.iter().any(|case| case.daemon).then(Docker::start_two) {
+        None => [None, None],
+        Some(Some(started)) => started.map(Some),
+        Some(None) => return,
+    };
     let mut found = String::new();
-    for case in Case::all(name) {
-        for (step, difference) in run(&case, &programs) {
+    for case in cases {
+        for (step, difference) in run(&case, &programs, dockers.each_ref().map(Option::as_ref)) {
             if table.means(&step.title(), &difference) {
                 continue;
             }
@@ -54,9 +63,14 @@ pub fn check(name: &str) {
 
 /// Does a case's steps one after another in both worlds. What differs after one step is not told again after the next;
 /// nothing is compared after programs have ended differently.
-fn run<'a>(case: &'a Case, programs: &Programs) -> Vec<(&'a Step, Difference)> {
-    let mut ours = World::new(case, programs, Lifecycle::Ours);
-    let mut reference = World::new(case, programs, Lifecycle::Reference);
+fn run<'a>(
+    case: &'a Case,
+    programs: &Programs,
+    dockers: [Option<&Docker>; 2],
+) -> Vec<(&'a Step, Difference)> {
+    let [of_ours, of_reference] = dockers;
+    let mut ours = World::new(case, programs, Lifecycle::Ours, of_ours);
+    let mut reference = World::new(case, programs, Lifecycle::Reference, of_reference);
     let mut found: Vec<(&Step, Difference)> = Vec::new();
     let mut failed_chain = None;
     for step in &case.steps {
@@ -75,6 +89,9 @@ fn run<'a>(case: &'a Case, programs: &Programs) -> Vec<(&'a Step, Difference)> {
         if found.last().is_some_and(|(_, last)| last.ends_all()) {
             break;
         }
+    }
+    for docker in dockers.into_iter().flatten() {
+        docker.remove_all();
     }
     found
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use walkdir::WalkDir;
 
 use crate::base::sha256;
+use crate::docker::Docker;
 use crate::image::{self, Aliases, tar_value};
 use crate::lines;
 use crate::world::COMPARED;
@@ -32,7 +33,12 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Looks at the world in the folder `scratch`.
-    pub(crate) fn take(scratch: &Path, ended: Ended, aliases: &mut Aliases) -> Self {
+    pub(crate) fn take(
+        scratch: &Path,
+        docker: Option<&Docker>,
+        ended: Ended,
+        aliases: &mut Aliases,
+    ) -> Self {
         aliases.next_step();
         let mut values = BTreeMap::new();
         values.insert("exit".to_owned(), json!(ended.code));
@@ -42,6 +48,9 @@ impl Snapshot {
             values.insert(format!("image {}", path.display()), value);
         }
         for (name, value) in image::registry(&scratch.join("registry"), aliases) {
+            values.insert(format!("image {name}"), value);
+        }
+        for (name, value) in docker.map_or(Vec::new(), |docker| image::daemon(docker, aliases)) {
             values.insert(format!("image {name}"), value);
         }
         for folder in COMPARED {

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::base;
+use crate::base::{self, Places};
+use crate::docker::{Docker, SOCKET};
 use crate::fixture::{Action, By, Case, Step};
 use crate::image::Aliases;
 use crate::programs::{Lifecycle, Programs};
@@ -55,17 +56,24 @@ pub(crate) struct World<'a> {
     case: &'a Case,
     programs: &'a Programs,
     lifecycle: Lifecycle,
+    docker: Option<&'a Docker>,
     scratch: TempDir,
     aliases: Aliases,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(case: &'a Case, programs: &'a Programs, lifecycle: Lifecycle) -> Self {
+    pub(crate) fn new(
+        case: &'a Case,
+        programs: &'a Programs,
+        lifecycle: Lifecycle,
+        docker: Option<&'a Docker>,
+    ) -> Self {
         let scratch = TempDir::with_prefix("differential-").expect("a temporary folder");
         let world = Self {
             case,
             programs,
             lifecycle,
+            docker,
             scratch,
             aliases: Aliases::default(),
         };
@@ -94,7 +102,12 @@ impl<'a> World<'a> {
             world.write(path, content);
         }
         for image in &case.images {
-            base::write(image, &world.path("layout"), &world.path("registry"));
+            let places = Places {
+                layout: &world.path("layout"),
+                registry: &world.path("registry"),
+                docker,
+            };
+            base::write(image, places);
         }
         world
     }
@@ -143,7 +156,7 @@ impl<'a> World<'a> {
         if matches!(step.action, Action::Sh(_)) {
             assert_eq!(ended.code, Some(0), "{}: {ended:?}", step.title());
         }
-        Snapshot::take(self.scratch.path(), ended, &mut self.aliases)
+        Snapshot::take(self.scratch.path(), self.docker, ended, &mut self.aliases)
     }
 
     fn sandbox(&self, lifecycle: Lifecycle, step: &Step) -> Command {
@@ -169,6 +182,9 @@ impl<'a> World<'a> {
                 .arg("--bind")
                 .arg(self.path(name))
                 .arg(format!("/{name}"));
+        }
+        if let Some(docker) = self.docker {
+            command.arg("--bind").arg(docker.socket()).arg(SOCKET);
         }
         for name in ["lifecycle", "launcher"] {
             let program = self.programs.of(lifecycle, name);

@@ -52,7 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("test-registry", &["test-servers"]),
     ("test-servers", &["test-skip"]),
     ("e2e", &["test-skip", "test-servers"]),
-    ("differential", &["test-skip"]),
+    ("differential", &["test-skip", "test-servers"]),
     ("test-skip", &[]),
     ("xtask", &[]),
 ];

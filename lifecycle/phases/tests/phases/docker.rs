@@ -23,7 +23,7 @@ fn client(engine: &Daemon) -> daemon::Daemon {
 /// The programs are started as root, and the daemon's socket is root's: they reach it after they became the user.
 #[test]
 fn docker_build_twice() {
-    let Some(engine) = Daemon::docker(&[]) else {
+    let Some(engine) = Daemon::docker_in_memory() else {
         return;
     };
     for api in ["0.9", "0.13"] {
