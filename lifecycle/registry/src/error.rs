@@ -163,6 +163,18 @@ pub enum RegistryError {
         problem: &'static str,
     },
 
+    /// The registry names a server whose name leads where no registry outside may lead.
+    #[error(
+        "{asked}: the registry leads there, and it is not asked: {problem}. \
+         If that server is meant to be there, the registry's own name has to lead into this network as well"
+    )]
+    OwnNetwork {
+        /// The request that was not made.
+        asked: Asked,
+        /// Which name leads where.
+        problem: String,
+    },
+
     /// The content is not what its digest says.
     #[error("{asked}: the content has the digest {found}, but {expected} was expected")]
     WrongDigest {

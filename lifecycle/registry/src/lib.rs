@@ -43,6 +43,7 @@ mod push_manifest;
 mod referrers;
 mod request;
 mod scopes;
+mod standing;
 mod token;
 mod upload;
 mod uploads;

@@ -154,7 +154,7 @@ impl Context<'_> {
         };
         store.uploads.insert(number, upload);
         Answer::new(202)
-            .header("Location", location(repository, number, 0))
+            .header("Location", self.location(repository, number, 0))
             .header("Range", "0-0")
     }
 
@@ -180,7 +180,7 @@ impl Context<'_> {
                 store.uploads.remove(&number);
                 Answer::new(204)
             }
-            "GET" => Self::accepted(204, repository, number, upload),
+            "GET" => self.accepted(204, repository, number, upload),
             "PATCH" => {
                 let range = self.request.header("content-range");
                 let start = range.and_then(|range| range.split_once('-')?.0.parse().ok());
@@ -189,7 +189,7 @@ impl Context<'_> {
                     return Answer::new(416).header("Range", range);
                 }
                 upload.bytes.extend(body);
-                Self::accepted(202, repository, number, upload)
+                self.accepted(202, repository, number, upload)
             }
             "PUT" => {
                 let Some(mut upload) = store.uploads.remove(&number) else {
@@ -210,10 +210,18 @@ impl Context<'_> {
         }
     }
 
-    fn accepted(status: u16, repository: &str, number: u64, upload: &Upload) -> Answer {
+    fn location(&self, repository: &str, number: u64, size: usize) -> String {
+        let origin = match self.shared.options.name {
+            Some(_) => &self.shared.own,
+            None => "",
+        };
+        format!("{origin}/v2/{repository}/blobs/uploads/{number}?_state={size}")
+    }
+
+    fn accepted(&self, status: u16, repository: &str, number: u64, upload: &Upload) -> Answer {
         let size = upload.bytes.len();
         Answer::new(status)
-            .header("Location", location(repository, number, size))
+            .header("Location", self.location(repository, number, size))
             .header("Range", format!("0-{}", size.saturating_sub(1)))
     }
 
@@ -306,8 +314,4 @@ impl Context<'_> {
             .header("Content-Type", INDEX)
             .body(index.to_string().into_bytes())
     }
-}
-
-fn location(repository: &str, number: u64, size: usize) -> String {
-    format!("/v2/{repository}/blobs/uploads/{number}?_state={size}")
 }
