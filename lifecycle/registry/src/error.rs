@@ -163,11 +163,8 @@ pub enum RegistryError {
         problem: &'static str,
     },
 
-    /// The registry names a server whose name leads where no registry outside may lead.
-    #[error(
-        "{asked}: the registry leads there, and it is not asked: {problem}. \
-         If that server is meant to be there, the registry's own name has to lead into this network as well"
-    )]
+    /// A name leads where no registry outside may lead.
+    #[error("{asked} is not done: {problem}")]
     OwnNetwork {
         /// The request that was not made.
         asked: Asked,

@@ -67,10 +67,10 @@ impl Standing {
 
     /// The registry answered from here. A proxy's address is none of its name's, and says nothing.
     pub(crate) fn answered(&self, peer: Option<SocketAddr>) {
-        let mut seen = self.seen();
         let Some(peer) = peer.map(|peer| peer.ip()) else {
             return;
         };
+        let mut seen = self.seen();
         if seen.place == Place::Outside || !seen.addresses.contains(&peer) {
             return;
         }
@@ -103,10 +103,13 @@ impl Standing {
             .into_iter()
             .partition(|address| (self.is_local)(address.ip()));
         match (&inside[..], &outside[..]) {
-            ([first, ..], []) => Err(OwnNetwork {
-                name: name.to_owned(),
-                address: first.ip(),
-            }),
+            ([first, ..], []) => {
+                let (name, address) = (name.to_owned(), first.ip());
+                Err(match whose {
+                    Whose::Own => OwnNetwork::Moved { name, address },
+                    Whose::Named => OwnNetwork::Named { name, address },
+                })
+            }
             _ => Ok(outside),
         }
     }
@@ -139,10 +142,16 @@ impl Resolve for Guarded {
 
 /// A name leads only into this machine's own network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is {address} here, in this machine's own network, and the registry is not")]
-pub(crate) struct OwnNetwork {
-    name: String,
-    address: IpAddr,
+pub(crate) enum OwnNetwork {
+    #[error(
+        "`{name}` is {address} here, in this machine's own network, and the registry that leads there is not. \
+         If that server is meant to be there, the registry's own name has to lead into this network as well"
+    )]
+    Named { name: String, address: IpAddr },
+    #[error(
+        "`{name}` is {address} now, in this machine's own network, and was outside of it before"
+    )]
+    Moved { name: String, address: IpAddr },
 }
 
 #[cfg(test)]
@@ -207,7 +216,7 @@ mod tests {
         let moved = standing.admitted(Whose::Own, "r.test", addresses(&["10.0.0.1"]));
         assert_eq!(
             moved.unwrap_err().to_string(),
-            "`r.test` is 10.0.0.1 here, in this machine's own network, and the registry is not"
+            "`r.test` is 10.0.0.1 now, in this machine's own network, and was outside of it before"
         );
         // Nor is it believed that it has, where a kept connection answers meanwhile.
         standing.answered(Some(SocketAddr::new([10, 0, 0, 1].into(), 443)));

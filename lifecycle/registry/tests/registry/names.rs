@@ -142,7 +142,7 @@ fn realm_that_leads_inside() {
         said.starts_with(&format!("GET http://other.test:{}/token", world.port())),
         "{said}"
     );
-    let why = ": the registry leads there, and it is not asked: `other.test` is 127.0.0.1 here, in this machine's own network, and the registry is not. \
+    let why = " is not done: `other.test` is 127.0.0.1 here, in this machine's own network, and the registry that leads there is not. \
                If that server is meant to be there, the registry's own name has to lead into this network as well";
     assert!(said.ends_with(why), "{said}");
     let asked = world.server.log();
