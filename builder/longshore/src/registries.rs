@@ -92,6 +92,7 @@ pub(crate) fn failure(error: &RegistryError) -> Failure {
         | RegistryError::Refused { .. }
         | RegistryError::Redirect { .. }
         | RegistryError::Address { .. }
+        | RegistryError::OwnNetwork { .. }
         | RegistryError::TooLarge { .. }
         | RegistryError::Image { .. }
         | RegistryError::Protocol { .. }

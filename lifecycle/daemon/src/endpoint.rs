@@ -84,21 +84,15 @@ impl Endpoint {
             Some(_) => Protection::Tls,
             None => Protection::AsWritten,
         };
-        let host = match address.map(|address| Host::parse(&address, protection)) {
+        let host = match address {
             None => Host::default(),
-            Some(Ok(host)) => host,
-            Some(Err(problem)) => return Err(EndpointError::Address { named_by, problem }),
-        };
-        let newest_api = match &variables.api_version {
-            None => None,
-            Some(found) => {
-                Some(
-                    Version::of_setting(found).ok_or_else(|| EndpointError::ApiVersion {
-                        found: found.clone(),
-                    })?,
-                )
+            Some(address) => {
+                let parsed = Host::parse(&address, protection);
+                let named_by = named_by.clone();
+                parsed.map_err(|problem| EndpointError::Address { named_by, problem })?
             }
         };
+        let newest_api = variables.api_version.as_deref().map(version).transpose()?;
         // A socket is protected by its mode.
         let tls = match tls {
             Some(files) if host.socket().is_none() => files.read(&host)?,
@@ -155,6 +149,12 @@ impl FromStr for Endpoint {
             ..Self::default()
         })
     }
+}
+
+fn version(found: &str) -> Result<Version, EndpointError> {
+    Version::of_setting(found).ok_or_else(|| EndpointError::ApiVersion {
+        found: found.to_owned(),
+    })
 }
 
 fn by_command_line(variables: &Variables) -> Described {

@@ -8,6 +8,7 @@ use url::Url;
 use crate::{
     config::{Config, Proxies},
     error::FetchError,
+    names::Names,
 };
 
 /// A builder of HTTP clients that trust, go through proxies and introduce themselves as `config` says. They follow no redirects
@@ -28,6 +29,7 @@ pub fn client_builder(config: &Config) -> Result<reqwest::ClientBuilder, FetchEr
     };
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
+        .dns_resolver(config.names.clone().unwrap_or_else(Names::of_system))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)

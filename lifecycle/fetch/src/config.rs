@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{certificate_files::Identity, trust::Roots};
+use crate::{certificate_files::Identity, names::Names, trust::Roots};
 
 /// Everything [`crate::Client::new`] needs to know. The caller reads the environment; this crate does not.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Config {
     pub identity: Option<Identity>,
     /// Proxies, as `HTTP_PROXY` and its kin give them.
     pub proxies: Proxies,
+    /// Who looks names up: the machine's own, unless it is said here.
+    pub names: Option<Names>,
     /// Sent as `User-Agent`.
     pub user_agent: String,
     /// How often, and after which pauses, a request is tried again.
@@ -35,6 +37,7 @@ impl Default for Config {
             roots: Roots::default(),
             identity: None,
             proxies: Proxies::default(),
+            names: None,
             user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")).to_owned(),
             retry: RetryPolicy::default(),
             total_time: Duration::from_mins(15),

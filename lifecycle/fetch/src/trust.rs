@@ -131,6 +131,9 @@ impl Roots {
     /// The certificates of both.
     #[must_use]
     pub fn and(&self, more: &Self) -> Self {
+        if more.is_empty() {
+            return self.clone();
+        }
         let mut roots = RootsBuilder::default();
         for certificate in self.bundle.iter().chain(more.bundle.iter()) {
             roots.add_certificate(certificate.clone());

@@ -1,5 +1,6 @@
 //! Addresses that a server names: where a token is to be had, where an upload goes on, where a redirect leads. A registry on the
-//! internet must not make us ask the machines of this network, nor a cloud's metadata service (go-containerregistry's rule).
+//! internet must not make us ask the machines of this network, nor a cloud's metadata service (go-containerregistry's rule). Here is what an
+//! address itself says; [`crate::standing`] looks at what names lead to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,16 +20,36 @@ pub(crate) fn problem(named_by: &Url, address: &Url) -> Option<&'static str> {
     None
 }
 
-/// Is the host this machine, or a machine of a private network? Only what the address itself says counts: names are not looked up.
-pub(crate) fn is_local(url: &Url) -> bool {
+/// Is the host this machine, or a machine of a private network, as it is written?
+fn is_local(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => is_local_v4(address),
-        Some(Host::Ipv6(address)) => is_local_v6(address),
+        Some(Host::Domain(name)) => is_this_machine(name),
+        Some(Host::Ipv4(address)) => is_local_ip(address.into()),
+        Some(Host::Ipv6(address)) => is_local_ip(address.into()),
         None => true,
+    }
+}
+
+/// The address, where the host is one, or a name that always leads to this machine (RFC 6761, section 6.3).
+pub(crate) fn written(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Domain(name) => is_this_machine(name).then_some(Ipv4Addr::LOCALHOST.into()),
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+    }
+}
+
+fn is_this_machine(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Is it this machine's address, or one of a private network?
+pub(crate) fn is_local_ip(address: IpAddr) -> bool {
+    // It may be an IPv4 address in IPv6 clothes.
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_local_v4(address),
+        IpAddr::V6(address) => is_local_v6(address),
     }
 }
 
@@ -54,10 +75,6 @@ fn is_local_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_local_v6(address: Ipv6Addr) -> bool {
-    // An IPv4 address in IPv6 clothes.
-    if let Some(inner) = address.to_ipv4_mapped() {
-        return is_local_v4(inner);
-    }
     address.is_loopback()
         || address.is_unspecified()
         || address.is_unique_local()

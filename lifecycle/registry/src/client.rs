@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,6 +14,7 @@ use oci_image::Reference;
 use tokio::runtime::Runtime;
 
 use crate::{
+    address,
     auth::Access,
     credentials::Credentials,
     error::RegistryError,
@@ -37,6 +39,8 @@ pub struct Settings {
     /// Where certificates for single registries are, as Docker and Podman keep them (`/etc/docker/certs.d`): the first folder that has
     /// something for a registry counts for it. [`crate::certificate_folders`] has the usual ones.
     pub certificate_folders: Vec<PathBuf>,
+    /// Which addresses are of this machine's own network: registries outside of it may not lead there. A test says something else.
+    pub is_local: fn(IpAddr) -> bool,
     /// The most time for one push or pull, its retries and pauses included.
     pub time_budget: Duration,
     /// Blobs that are sent at the same time.
@@ -55,6 +59,7 @@ impl Default for Settings {
             credentials: Credentials::none(),
             insecure: Vec::new(),
             certificate_folders: Vec::new(),
+            is_local: address::is_local_ip,
             time_budget: Duration::from_mins(30),
             parallel_uploads: 6,
             chunk_size: 16 << 20,
@@ -90,6 +95,7 @@ impl Registry {
             credentials,
             insecure,
             certificate_folders,
+            is_local,
             time_budget,
             parallel_uploads,
             chunk_size,
@@ -116,6 +122,7 @@ impl Registry {
                     http,
                     insecure,
                     certificate_folders,
+                    is_local,
                 },
                 time_budget,
                 parallel_uploads: parallel_uploads.max(1),

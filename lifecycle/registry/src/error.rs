@@ -163,6 +163,15 @@ pub enum RegistryError {
         problem: &'static str,
     },
 
+    /// A name leads where no registry outside may lead.
+    #[error("{asked} is not done: {problem}")]
+    OwnNetwork {
+        /// The request that was not made.
+        asked: Asked,
+        /// Which name leads where.
+        problem: String,
+    },
+
     /// The content is not what its digest says.
     #[error("{asked}: the content has the digest {found}, but {expected} was expected")]
     WrongDigest {

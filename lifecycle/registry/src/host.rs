@@ -14,15 +14,16 @@ use url::Url;
 
 use crate::{
     address, asked::Asked, auth::Auth, certificates::Certificates, clients::Clients, distribution,
-    error::RegistryError,
+    error::RegistryError, standing::IsLocal,
 };
 
 /// What clients of registries are made from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HostSettings {
     pub(crate) http: fetch::Config,
     pub(crate) insecure: Vec<String>,
     pub(crate) certificate_folders: Vec<PathBuf>,
+    pub(crate) is_local: IsLocal,
 }
 
 /// A registry and what is known of it.
@@ -92,6 +93,7 @@ impl Host {
             http,
             insecure,
             certificate_folders,
+            is_local,
         } = settings;
         let registry = reference.registry().to_owned();
         let api = reference.api_host().to_owned();
@@ -114,7 +116,7 @@ impl Host {
             kind,
             protocol: Mutex::new((kind == Kind::Secure).then_some(Protocol::Https)),
             auth: Auth::default(),
-            clients: Clients::new(&url, http, certificates)?,
+            clients: Clients::new(&url, http, certificates, *is_local)?,
             sessions: Mutex::default(),
             repositories: Mutex::default(),
             checks_manifests: AtomicBool::new(false),
@@ -218,12 +220,18 @@ fn url_with(api: &str, protocol: Protocol, path: &str) -> Result<Url, RegistryEr
 mod tests {
     use super::*;
 
+    fn settings(insecure: &[&str]) -> HostSettings {
+        HostSettings {
+            http: fetch::Config::default(),
+            insecure: insecure.iter().copied().map(str::to_owned).collect(),
+            certificate_folders: Vec::new(),
+            is_local: address::is_local_ip,
+        }
+    }
+
     #[test]
     fn new_which_protocols_and_where() {
-        let settings = HostSettings {
-            insecure: ["old.test", "other.test:5000"].map(str::to_owned).into(),
-            ..HostSettings::default()
-        };
+        let settings = settings(&["old.test", "other.test:5000"]);
         for (text, kind, url) in [
             ("ubuntu", Kind::Secure, "https://registry-1.docker.io/v2/"),
             ("r.test/a", Kind::Secure, "https://r.test/v2/"),
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn is_origin_of_is_strict() {
-        let host = Host::new(&"r.test:5000/a".parse().unwrap(), &HostSettings::default()).unwrap();
+        let host = Host::new(&"r.test:5000/a".parse().unwrap(), &settings(&[])).unwrap();
         for (url, expected) in [
             ("https://r.test:5000/v2/x", true),
             ("http://r.test:5000/v2/x", false),

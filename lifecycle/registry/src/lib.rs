@@ -44,6 +44,7 @@ mod push_manifest;
 mod referrers;
 mod request;
 mod scopes;
+mod standing;
 mod token;
 mod upload;
 mod uploads;

@@ -23,6 +23,7 @@ use crate::{
     error::RegistryError,
     failure::{Failure, Transient},
     host::{Host, Kind, Protocol},
+    standing::OwnNetwork,
     words::{LONGEST_ERROR, Words},
 };
 
@@ -394,6 +395,11 @@ impl Http {
         let Some(sent) = watched(request.send(), &progress, self.idle_time).await else {
             return Err(Failure::transient(asked, self.silence()));
         };
+        if let Ok(response) = &sent
+            && host.is_at(url)
+        {
+            host.clients.standing.answered(response.remote_addr());
+        }
         sent.map_err(
             |error| match (progress.take_source_error(), body.digest()) {
                 (Some(source), Some(digest)) => Failure::Final(source_error(digest, source)),
@@ -462,6 +468,10 @@ impl Http {
 
     /// Sorts an error of the HTTP library.
     fn failure(&self, asked: Asked, error: reqwest::Error) -> Failure {
+        if let Some(found) = fetch::cause_of::<OwnNetwork>(&error) {
+            let problem = found.to_string();
+            return Failure::Final(RegistryError::OwnNetwork { asked, problem });
+        }
         Failure::Final(match RequestProblem::of(error) {
             RequestProblem::Untrusted { cause } => RegistryError::Untrusted { asked, cause },
             RequestProblem::InvalidCertificate { cause } => {

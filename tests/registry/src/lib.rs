@@ -41,6 +41,9 @@ pub struct Options {
     pub tls: bool,
     /// Want a certificate of that authority from clients, too; the other host does as well.
     pub wants_certificates: bool,
+    /// The name of 127.0.0.1 in addresses that it tells: of its token server, where an upload goes on, of the other host. With none it is
+    /// the number, and uploads go on at a path alone.
+    pub name: Option<String>,
     /// Know subjects and list referrers.
     pub referrers: bool,
     /// Lend blobs of other repositories.
@@ -71,6 +74,7 @@ impl Default for Options {
             auth: Auth::None,
             tls: false,
             wants_certificates: false,
+            name: None,
             referrers: true,
             mounts: true,
             checks_manifests: true,
@@ -140,10 +144,14 @@ impl TestRegistry {
             |listener: &TcpListener| listener.local_addr().expect("a bound port has an address");
         let (address, other) = (of(&listener), of(&elsewhere));
         let scheme = if options.tls { "https" } else { "http" };
+        let told = |address: SocketAddr| match &options.name {
+            Some(name) => format!("{scheme}://{name}:{}", address.port()),
+            None => format!("{scheme}://{address}"),
+        };
         let shared = Arc::new(Shared {
+            own: told(address),
+            other: told(other),
             options,
-            own: format!("{scheme}://{address}"),
-            other: format!("{scheme}://{other}"),
             state: Mutex::default(),
         });
         for (listener, role) in [(listener, Role::Registry), (elsewhere, Role::OtherHost)] {

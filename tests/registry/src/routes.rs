@@ -226,7 +226,11 @@ impl Context<'_> {
         } else {
             size.to_string()
         };
-        format!("/v2/{repository}/blobs/uploads/{number}?_state={state}")
+        let origin = match self.shared.options.name {
+            Some(_) => &self.shared.own,
+            None => "",
+        };
+        format!("{origin}/v2/{repository}/blobs/uploads/{number}?_state={state}")
     }
 
     fn manifest(&self, store: &mut Store, repository: &str, name: &str) -> Answer {

@@ -61,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT: &[(&str, &[&str])] = &[
     ("reqwest", &["fetch", "registry", "daemon"]),
     ("tokio", &["fetch", "registry", "daemon"]),
+    ("hickory-resolver", &["fetch"]),
     ("resolvo", &["debian"]),
     ("pgp", &["debian"]),
     ("clap", &["longshore"]),

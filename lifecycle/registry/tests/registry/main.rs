@@ -7,5 +7,6 @@ mod faults;
 mod fixture;
 mod journey;
 mod large;
+mod names;
 mod real;
 mod referrers;
