@@ -54,6 +54,7 @@ pub fn analyze(
             run_image: inputs.run_image.clone(),
         });
     }
+    warn_of_other_platform(&inputs.run_image, &target, output);
     let reference = |image: Option<OpenedImage>| image.map(|image| image.reference);
     Ok(Analyzed {
         previous_image: Some(ImageIdentifier {
@@ -72,6 +73,19 @@ pub fn analyze(
         }),
         metadata: metadata.unwrap_or_default(),
     })
+}
+
+/// A platform may mean a run image of another architecture (with a launcher for it), so that is no error; mostly it is a mistake, which otherwise
+/// shows when the app is started.
+fn warn_of_other_platform(run_image: &str, target: &ImageTarget, output: &Output) {
+    let ImageTarget { os, arch, .. } = target;
+    let here = here();
+    if (os, arch) != (&here.os, &here.arch) {
+        output.warn(format_args!(
+            "the run image '{run_image}' is for {os}/{arch}, this lifecycle and its launcher for {}/{}; name a run image for that, or the app will not start",
+            here.os, here.arch
+        ));
+    }
 }
 
 fn here() -> ImageTarget {

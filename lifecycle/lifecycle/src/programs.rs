@@ -36,6 +36,12 @@ pub(crate) fn start_error(program: &Path, app_dir: &Path, source: io::Error) -> 
             app_dir: app_dir.to_owned(),
         },
         io::ErrorKind::NotFound if program.is_file() => StartError::NoInterpreter { program },
+        // And this one for a program without the mode to be run and a folder that may not be entered, which `.` in it needs.
+        io::ErrorKind::PermissionDenied if app_dir.join(".").metadata().is_err() => {
+            StartError::ClosedAppDir {
+                app_dir: app_dir.to_owned(),
+            }
+        }
         io::ErrorKind::PermissionDenied => StartError::NotExecutable { program },
         _ => StartError::Other { program, source },
     }
@@ -80,6 +86,12 @@ pub enum StartError {
     /// The app folder is missing.
     #[error("the app folder '{}' does not exist", app_dir.display())]
     NoAppDir {
+        /// Which folder.
+        app_dir: PathBuf,
+    },
+    /// The app folder may not be entered.
+    #[error("the app folder '{}' cannot be entered by the user of the build; try chmod +rx", app_dir.display())]
+    ClosedAppDir {
         /// Which folder.
         app_dir: PathBuf,
     },

@@ -62,6 +62,9 @@ pub(crate) struct Request {
     pub(crate) new: Vec<ImageName>,
     cache: Option<String>,
     previous: String,
+    /// The run image that was named.
+    run_image: Option<String>,
+    /// That one, or those of which one will be chosen.
     run_images: Vec<String>,
 }
 
@@ -79,13 +82,21 @@ impl Request {
         let mut names = vec![image.clone()];
         names.extend(settings.list("tag"));
         let new = new_names(&names, settings)?;
+        let previous = settings.text("previous-image", "CNB_PREVIOUS_IMAGE", image);
+        image_name(&previous)?;
+        let run_image = settings.optional("run-image", "CNB_RUN_IMAGE");
+        run_image.as_deref().map(image_name).transpose()?;
         let cache = cache_reference(settings)?.map(|cache| cache.to_string());
         settings.warn_of_launch_cache();
         Ok(Self {
             new,
             cache,
-            previous: settings.text("previous-image", "CNB_PREVIOUS_IMAGE", image),
-            run_images: candidates(settings),
+            previous,
+            run_images: match &run_image {
+                Some(named) => vec![named.clone()],
+                None => candidates(settings),
+            },
+            run_image,
             names,
         })
     }
@@ -117,11 +128,8 @@ pub(crate) fn analyze_and_note(
     Ok(analyzed)
 }
 
-/// The run image that was named, or those of which one will be chosen.
+/// The run images of which one will be chosen.
 fn candidates(settings: &Settings<'_>) -> Vec<String> {
-    if let Some(run_image) = settings.optional("run-image", "CNB_RUN_IMAGE") {
-        return vec![run_image];
-    }
     // What is wrong with the file is said when it is read again to choose.
     let quiet = Output::new(Level::Error, |_, _| {});
     let images = settings.run_image_file().images(&quiet).unwrap_or_default();
@@ -134,9 +142,8 @@ fn inputs(
     request: &Request,
     images: &Images,
 ) -> Result<AnalyzeInputs, Failure> {
-    image_name(&request.previous)?;
-    let run_image = match settings.optional("run-image", "CNB_RUN_IMAGE") {
-        Some(run_image) => run_image,
+    let run_image = match &request.run_image {
+        Some(named) => named.clone(),
         None => choose(settings, &request.new[0], images)?,
     };
     image_name(&run_image)?;

@@ -104,8 +104,16 @@ impl Request {
             names[0].clone()
         };
         image_name(&app)?;
-        let run_image = settings.optional("run-image", "CNB_RUN_IMAGE");
-        let run_image = run_image.or_else(|| settings.optional("image", ""));
+        let run_image = match (
+            settings.optional("run-image", "CNB_RUN_IMAGE"),
+            settings.optional("image", ""),
+        ) {
+            (Some(_), Some(_)) => {
+                let reason = "supply only one of -run-image and -image, its old name";
+                return Err(Failure::new(INVALID_ARGS, "resolve inputs", reason));
+            }
+            (run_image, old) => run_image.or(old),
+        };
         run_image.as_deref().map(image_name).transpose()?;
         Ok(Self {
             names,

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use tempfile::TempDir;
 
 use crate::base::{self, Places};
@@ -68,7 +69,8 @@ impl<'a> World<'a> {
         lifecycle: Lifecycle,
         docker: Option<&'a Docker>,
     ) -> Self {
-        let scratch = TempDir::with_prefix("differential-").expect("a temporary folder");
+        let scratch = TempDir::with_prefix_in("differential-", scratch_folder());
+        let scratch = scratch.expect("a temporary folder");
         let world = Self {
             case,
             programs,
@@ -218,5 +220,14 @@ impl<'a> World<'a> {
         }
         command.arg("--");
         command
+    }
+}
+
+/// A world is small and both lifecycles sync what they write: in memory, where programs may be run there, that costs nothing.
+fn scratch_folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    match statvfs(memory) {
+        Ok(found) if !found.flags().contains(FsFlags::ST_NOEXEC) => memory.to_owned(),
+        _ => std::env::temp_dir(),
     }
 }

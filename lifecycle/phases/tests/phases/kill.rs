@@ -1,5 +1,5 @@
-//! kill -9 at every named moment of restore, cache and export, with the image in a layout and in a registry. What is found after it is the old state or the new
-//! one, whole, and the next build goes on from there.
+//! kill -9 at every named moment of restore, cache and export: with the image in a layout and in a registry, and with the cache in a folder and in an
+//! image. What is found after it is the old state or the new one, whole, and the next build goes on from there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,11 +7,16 @@ use std::path::Path;
 
 use lifecycle::FAILPOINTS;
 use oci_image::{Digest, ExpansionLimits, HashingReader, Image, LayerReader, Platform};
+use registry::{Registry, Settings};
+use test_registry::TestRegistry;
 
 use crate::chain::{Logs, PHASES};
 use crate::fixture::Fixture;
 use crate::images;
 use crate::registry::Site;
+
+/// The file of a cache folder, and the label of a cache image.
+const CACHE_METADATA: &str = "io.buildpacks.lifecycle.cache.metadata";
 
 /// A buildpack with a layer that stays, one that changes with the app, and one for builds alone that does, too. It says what it finds in them.
 const BUILD: &str = r#"version=$(cat version); noise=$(cat noise); cd "$1"
@@ -24,10 +29,22 @@ fill changed $version; printf '[types]\nlaunch = true\ncache = true\n' >changed.
 fill cached $version; printf '[types]\ncache = true\n' >cached.toml
 echo "{\"version\": $version}" >cached.sbom.cdx.json; echo "{\"noise\": \"$noise\"}" >changed.sbom.cdx.json"#;
 
-/// Where the image goes.
+/// Where the image and the cache go.
 enum Place {
+    /// Into a layout, and a folder.
     Layout(Fixture),
+    /// Into a registry, and a folder.
     Registry(Site),
+    /// Into a layout, and a registry: what is sent and received is the cache's alone.
+    CacheImage(Fixture, TestRegistry),
+}
+
+/// Which cache a build uses.
+#[derive(Clone, Copy, PartialEq)]
+enum Cache {
+    Kept,
+    /// One that is empty.
+    Fresh,
 }
 
 /// What a build leaves.
@@ -35,15 +52,18 @@ enum Place {
 struct State {
     /// The manifest's digest.
     image: String,
-    /// The cache's metadata. It names the tars by their digests.
+    /// The cache's metadata, which names layers by their digests.
     cache: String,
 }
 
 impl Place {
     fn layout() -> Self {
+        Self::Layout(Fixture::with_run_image("0.12")).prepared()
+    }
+
+    fn cache_image() -> Self {
         let fixture = Fixture::with_run_image("0.12");
-        fixture.order(&["x/y"]);
-        Self::Layout(fixture).prepared()
+        Self::CacheImage(fixture, TestRegistry::start()).prepared()
     }
 
     fn registry() -> Self {
@@ -52,13 +72,14 @@ impl Place {
 
     fn prepared(self) -> Self {
         let formats = "sbom-formats = [\"application/vnd.cyclonedx+json\"]\n";
+        self.fixture().order(&["x/y"]);
         self.fixture().buildpack("x/y", "0.10", formats, "", BUILD);
         self
     }
 
     fn fixture(&self) -> &Fixture {
         match self {
-            Self::Layout(fixture) => fixture,
+            Self::Layout(fixture) | Self::CacheImage(fixture, _) => fixture,
             Self::Registry(site) => &site.fixture,
         }
     }
@@ -70,9 +91,13 @@ impl Place {
     }
 
     /// Builds, up to where the program dies. `None` if it does.
-    fn try_build(&self, failpoint: Option<&str>) -> Option<Logs> {
+    fn try_build(&self, failpoint: Option<&str>, cache: Cache) -> Option<Logs> {
         let fixture = self.fixture();
         fixture.fresh_layers();
+        if cache == Cache::Fresh {
+            fs::remove_dir_all(fixture.path("cache")).unwrap();
+            fs::create_dir(fixture.path("cache")).unwrap();
+        }
         let moment = failpoint.map(|name| ("LONGSHORE_FAILPOINT", name));
         let run = |phase: &str| match self {
             Self::Layout(fixture) => fixture.phase(phase, &[], moment.as_slice()),
@@ -84,6 +109,13 @@ impl Place {
                 let env = [("CNB_USE_LAYOUT", "false")].into_iter().chain(moment);
                 let env: Vec<_> = env.collect();
                 fixture.phase(phase, more, &env)
+            }
+            Self::CacheImage(fixture, registry) => {
+                let image = format!("-cache-image={}", Self::cache_name(registry, cache));
+                let takes_cache = !matches!(phase, "detector" | "builder");
+                let more = [image.as_str()];
+                let more = if takes_cache { &more[..] } else { &[] };
+                fixture.phase(phase, more, moment.as_slice())
             }
         };
         let mut printed = Vec::new();
@@ -104,26 +136,46 @@ impl Place {
         })
     }
 
-    fn build(&self) -> Logs {
-        self.try_build(None).unwrap()
+    fn build(&self, cache: Cache) -> Logs {
+        self.try_build(None, cache).unwrap()
+    }
+
+    fn cache_name(registry: &TestRegistry, cache: Cache) -> String {
+        let repository = match cache {
+            Cache::Kept => "cache",
+            Cache::Fresh => "fresh",
+        };
+        format!("{}/{repository}", registry.host())
     }
 
     /// What is there now, all of it read.
-    fn state(&self) -> State {
+    fn state(&self, cache: Cache) -> State {
         let image = match self {
-            Self::Layout(fixture) => images::read(&fixture.layouts(), "app/latest"),
-            Self::Registry(site) => {
-                let found = site
-                    .client()
-                    .image(&site.reference("app"), Platform::LINUX_AMD64);
-                found.unwrap().unwrap().image
+            Self::Layout(fixture) | Self::CacheImage(fixture, _) => {
+                images::read(&fixture.layouts(), "app/latest")
+            }
+            Self::Registry(site) => pulled(&site.client(), &site.name("app")),
+        };
+        let cache = match self {
+            Self::Layout(fixture) | Self::Registry(Site { fixture, .. }) => {
+                whole_cache(&fixture.path("cache/committed"))
+            }
+            Self::CacheImage(_, registry) => {
+                let client = Registry::new(Settings::default()).unwrap();
+                let image = pulled(&client, &Self::cache_name(registry, cache));
+                whole_cache_image(&image)
             }
         };
         State {
             image: whole_image(&image),
-            cache: whole_cache(&self.fixture().path("cache/committed")),
+            cache,
         }
     }
+}
+
+fn pulled(client: &Registry, name: &str) -> Image {
+    let found = client.image(&name.parse().unwrap(), Platform::LINUX_AMD64);
+    found.unwrap().unwrap().image
 }
 
 /// Text that stays so long when it is compressed that it is sent, and received, in several pieces.
@@ -149,8 +201,7 @@ fn whole_image(image: &Image) -> String {
 
 /// Every tar is what its name says, and they are those that the metadata names; gives the metadata.
 fn whole_cache(committed: &Path) -> String {
-    let metadata = fs::read_to_string(committed.join("io.buildpacks.lifecycle.cache.metadata"));
-    let metadata = metadata.unwrap();
+    let metadata = fs::read_to_string(committed.join(CACHE_METADATA)).unwrap();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(committed).unwrap() {
         let entry = entry.unwrap();
@@ -160,14 +211,27 @@ fn whole_cache(committed: &Path) -> String {
             assert_eq!(Digest::of(&tar).to_string(), digest, "a torn tar");
             found.insert(digest.to_owned());
         } else {
-            assert_eq!(name, "io.buildpacks.lifecycle.cache.metadata");
+            assert_eq!(name, CACHE_METADATA);
         }
     }
-    let mut named = BTreeSet::new();
-    let parsed = serde_json::from_str(&metadata).unwrap();
-    collect_digests(&parsed, &mut named);
-    assert_eq!(found, named);
+    assert_eq!(found, digests_in(&metadata));
     metadata
+}
+
+/// The same of a cache image.
+fn whole_cache_image(image: &Image) -> String {
+    whole_image(image);
+    let metadata = image.config().config.labels[CACHE_METADATA].clone();
+    let layers = image.layers().iter();
+    let found: BTreeSet<String> = layers.map(|layer| layer.diff_id.to_string()).collect();
+    assert_eq!(found, digests_in(&metadata));
+    metadata
+}
+
+fn digests_in(metadata: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    collect_digests(&serde_json::from_str(metadata).unwrap(), &mut named);
+    named
 }
 
 fn collect_digests(value: &serde_json::Value, digests: &mut BTreeSet<String>) {
@@ -210,24 +274,19 @@ impl Age {
 /// Kills a build of something new at one moment, and lets the next one go on; gives which image and which cache the killed one left.
 fn kill_and_go_on(place: &Place, version: usize, moment: &str) -> (Age, Age) {
     let fixture = place.fixture();
-    let old = place.state();
+    let old = place.state(Cache::Kept);
     place.change(version);
-    let ended = place.try_build(Some(moment));
+    let ended = place.try_build(Some(moment), Cache::Kept);
     assert!(ended.is_none(), "{moment} is not passed: {ended:?}");
-    let found = place.state();
+    let found = place.state(Cache::Kept);
 
-    let next = place.build();
-    let new = place.state();
+    let next = place.build(Cache::Kept);
+    let new = place.state(Cache::Kept);
     let image = Age::of(&found.image, &old.image, &new.image);
     let cache = Age::of(&found.cache, &old.cache, &new.cache);
     assert_went_on(&next, version, image, cache);
-    let left: Vec<_> = fs::read_dir(fixture.path("cache")).unwrap().collect();
-    assert_eq!(left.len(), 1, "{moment}: {left:?}");
-
-    // Nothing of the killed build is in the result: without a cache, it is the same.
-    fs::remove_dir_all(fixture.path("cache/committed")).unwrap();
-    place.build();
-    assert_eq!(place.state(), new, "{moment}");
+    let left = fs::read_dir(fixture.path("cache")).unwrap().count();
+    assert!(left <= 1, "{moment} left something beside the cache");
     (image, cache)
 }
 
@@ -263,12 +322,17 @@ fn assert_went_on(logs: &Logs, version: usize, image: Age, cache: Age) {
 /// Kills a build at every moment; gives the states that were left.
 fn kill_at_every(place: &Place, moments: &[&str]) -> BTreeSet<(Age, Age)> {
     place.change(0);
-    place.build();
-    let versions = 1..;
-    let left = versions
-        .zip(moments)
-        .map(|(version, moment)| kill_and_go_on(place, version, moment));
-    left.collect()
+    place.build(Cache::Kept);
+    let mut left = BTreeSet::new();
+    for (version, moment) in (1..).zip(moments) {
+        if left.insert(kill_and_go_on(place, version, moment)) {
+            // Nothing of a killed build is in the result: without a cache, it is the same.
+            let new = place.state(Cache::Kept);
+            place.build(Cache::Fresh);
+            assert_eq!(place.state(Cache::Fresh), new, "{moment}");
+        }
+    }
+    left
 }
 
 /// The image is saved before the cache, and both in one step each.
@@ -290,6 +354,16 @@ fn kill_with_layout() {
 fn kill_with_registry() {
     let moments = [&FAILPOINTS[..], &registry::FAILPOINTS].concat();
     let left = kill_at_every(&Place::registry(), &moments);
+    assert_eq!(left, expected());
+}
+
+/// The moments of a cache in a folder are not passed; those of a push are, all of them by the cache.
+#[test]
+fn kill_with_cache_image() {
+    let of_phases = FAILPOINTS.into_iter();
+    let of_phases = of_phases.filter(|moment| !moment.starts_with("cache-"));
+    let moments: Vec<&str> = of_phases.chain(registry::FAILPOINTS).collect();
+    let left = kill_at_every(&Place::cache_image(), &moments);
     assert_eq!(left, expected());
 }
 

@@ -1,6 +1,8 @@
 //! The phases as programs, called one after another by hand with buildpacks written in bash, and what they write compared with the specification's files.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod build;
 #[cfg(test)]
 mod chain;

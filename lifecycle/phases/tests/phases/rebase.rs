@@ -208,6 +208,11 @@ fn rebaser_wrong_inputs() {
             "failed to set app image: failed to access image to rebase: image '",
         ),
         (vec!["-layout".to_owned()], 2, ""),
+        (
+            vec![run.clone(), "-image=other".to_owned(), site.name("app")],
+            3,
+            "failed to resolve inputs: supply only one of -run-image and -image, its old name\n",
+        ),
         // The run image is no app image.
         (
             vec![site.name("run")],
