@@ -184,7 +184,8 @@ pub(crate) struct PlatformOptions {
     /// Variables for the build, a line each: K=V, or K to take its value from here; --env comes on top (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// The project descriptor (default: project.toml in the app folder)
+    /// The project descriptor (default: project.toml in the app folder); the builder and the buildpacks in it are used, unless others are
+    /// named here
     #[arg(long, value_name = "FILE")]
     pub(crate) descriptor: Option<PathBuf>,
     /// The process that the image starts (default: the one that a buildpack names)

@@ -28,12 +28,15 @@ pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Fa
     let platform_api = PLATFORM_API
         .parse()
         .expect("it is one that the lifecycle has");
+    let run_image = match &arguments.run_image {
+        Some(name) => base_images::must_open("--run-image", name, &registries, context)?,
+        None => run_image_named_by(&app, platform_api, &registries, context)?,
+    };
     let inputs = RebaseInputs {
         platform_api,
-        run_image: run_image_name(arguments, &app, platform_api, &registries, context)?,
+        run_image: run_image.known_as().to_owned(),
         force: arguments.force,
     };
-    let run_image = base_images::must_open("--run-image", &inputs.run_image, &registries, context)?;
     let log = context.output.lifecycle();
     let image = put_on_base(&inputs, &app.image, &run_image.image, &log)
         .map_err(|error| failure(&arguments.image, &error))?;
@@ -51,31 +54,42 @@ pub(crate) fn rebase(arguments: &RebaseArgs, context: &Context) -> Result<(), Fa
     Ok(())
 }
 
-/// The run image that was asked for, else the one that the image says it stands on, or the nearest of its mirrors that can be read.
-fn run_image_name(
-    arguments: &RebaseArgs,
+/// The run image that the image says it stands on, or the nearest of its mirrors that can be read.
+fn run_image_named_by(
     app: &Given,
     api: PlatformApi,
     registries: &Registries<'_>,
     context: &Context,
-) -> Result<String, Failure> {
-    if let Some(name) = &arguments.run_image {
-        return Ok(name.clone());
-    }
+) -> Result<Given, Failure> {
     let known = run_image_of(&app.image, api).map_err(|error| failure(&app.name, &error))?;
     let near: PlatformName = match &app.repository {
         Some(repository) => repository.to_string().parse(),
         None => "app".parse(),
     }
     .expect("a reference is a name of an image");
-    let there = |name: &str| {
-        let found = base_images::open("--run-image", name, registries, context);
-        found.is_ok_and(|found| found.is_some())
+    let place = |name: &str| {
+        let is_there = |place: &String| {
+            let found = base_images::open("--run-image", place, registries, context);
+            found.is_ok_and(|found| found.is_some())
+        };
+        places(name, app).into_iter().find(is_there)
     };
-    choose_mirror(&known, &near, there).map_err(|error| {
+    let chosen = choose_mirror(&known, &near, |name| place(name).is_some());
+    let chosen = chosen.map_err(|error| {
         let body = format!("{}: {error}.\nName one with --run-image.", app.name);
         Failure::new(Exit::Usage, "The run image is not there", body)
-    })
+    })?;
+    let place = place(&chosen).unwrap_or(chosen);
+    base_images::must_open("--run-image", &place, registries, context)
+}
+
+/// Where a run image of this name may be: in a registry or here and, where the app is an image of a daemon, in the daemon.
+fn places(name: &str, app: &Given) -> Vec<String> {
+    let mut places = vec![name.to_owned()];
+    if let Some(Place::Daemon(_)) = Place::parse(&app.name) {
+        places.push(format!("docker-daemon:{name}"));
+    }
+    places
 }
 
 /// What was asked for; else the image takes its own place.

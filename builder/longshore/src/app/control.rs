@@ -7,6 +7,7 @@ use std::path::Path;
 
 use buildpack_kit::{Explain as _, ProjectToml, Variables};
 
+use super::requested_buildpacks::{self, RequestedBuildpack};
 use super::selection::Patterns;
 use crate::arguments::is_variable_name;
 use crate::embedded;
@@ -20,17 +21,26 @@ pub(crate) struct Project {
     pub(crate) patterns: Patterns,
     /// `[[io.buildpacks.build.env]]`, for /platform/env.
     pub(crate) build_env: Vec<(String, String)>,
+    pub(crate) builder: Option<String>,
+    /// Empty where they are the builder's.
+    pub(crate) buildpacks: Vec<RequestedBuildpack>,
 }
 
 /// Reads project.toml's part for the platform.
 pub(crate) fn project(app: &Path) -> Result<Project, Failure> {
     let read = ProjectToml::read(app).map_err(|error| errors::app(&error.explain()))?;
-    read.map_or(Ok(Project::default()), |project| platform_part(&project))
+    read.map_or(Ok(Project::default()), |project| {
+        platform_part(&project, app)
+    })
 }
 
 /// The same from a descriptor elsewhere, which has to be there.
 pub(crate) fn project_at(path: &Path) -> Result<Project, Failure> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The parent of a plain name is nothing, which is no folder.
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let read =
         ProjectToml::read_named(folder, &name).map_err(|error| errors::app(&error.explain()))?;
@@ -38,10 +48,10 @@ pub(crate) fn project_at(path: &Path) -> Result<Project, Failure> {
         let body = format!("--descriptor {}: there is no such file.", path.display());
         Failure::new(Exit::Usage, "No project descriptor", body)
     })?;
-    platform_part(&project)
+    platform_part(&project, folder)
 }
 
-fn platform_part(project: &ProjectToml) -> Result<Project, Failure> {
+fn platform_part(project: &ProjectToml, folder: &Path) -> Result<Project, Failure> {
     let list = |name: &str| -> Result<Option<Vec<String>>, Failure> {
         project
             .file()
@@ -76,6 +86,8 @@ fn platform_part(project: &ProjectToml) -> Result<Project, Failure> {
     Ok(Project {
         patterns,
         build_env,
+        builder: requested_buildpacks::builder(project)?,
+        buildpacks: requested_buildpacks::buildpacks(project, folder)?,
     })
 }
 
@@ -141,5 +153,61 @@ mod tests {
     fn project_include_and_exclude() {
         let failure = project_of("[io.buildpacks]\ninclude=['a']\nexclude=['b']\n").unwrap_err();
         assert_eq!(failure.title, "Both include and exclude");
+    }
+    fn texts(project: &Project) -> Vec<&str> {
+        let buildpacks = project.buildpacks.iter();
+        buildpacks.map(|buildpack| &*buildpack.text).collect()
+    }
+
+    #[test]
+    fn project_buildpacks_and_builder() {
+        let project = project_of("").unwrap();
+        assert_eq!((project.builder, project.buildpacks), (None, vec![]));
+        let group = "[[io.buildpacks.group]]\nuri='../a'\nid='a'\n[[io.buildpacks.group]]\nid='b/c'\n[[io.buildpacks.group]]\nid='d'\nversion='1'\n";
+        // Those before and behind the builder's count where the builder's do.
+        let beside = "[[io.buildpacks.pre.group]]\nid='x'\n";
+        let text = format!("[io.buildpacks]\nbuilder='r.example/b:1'\n{group}{beside}");
+        let project = project_of(&text).unwrap();
+        assert_eq!(project.builder.as_deref(), Some("r.example/b:1"));
+        assert_eq!(texts(&project), ["../a", "b/c", "d@1"]);
+        assert!(
+            project.buildpacks[0]
+                .by
+                .starts_with("'project.toml' line 3")
+        );
+        let old = "[build]\nbuilder='b'\n[[build.buildpacks]]\nid='a'\n";
+        let project = project_of(old).unwrap();
+        assert_eq!(project.builder.as_deref(), Some("b"));
+        assert_eq!(texts(&project), ["a"]);
+    }
+
+    #[test]
+    fn project_buildpacks_beside_the_builders() {
+        let text = "[[io.buildpacks.pre.group]]\nid='a'\n[[io.buildpacks.pre.group]]\nid='b'\n[[io.buildpacks.post.group]]\nid='c'\n";
+        let project = project_of(text).unwrap();
+        assert_eq!(texts(&project), ["b", "a", "from=builder", "c"]);
+    }
+
+    #[test]
+    fn project_buildpacks_not_understood() {
+        for (entry, expected) in [
+            ("version = '1'", "neither `uri` nor `id`"),
+            (
+                "id = 'a'\n[io.buildpacks.group.script]\napi = '0.10'\ninline = 'true'",
+                "is a script in the descriptor",
+            ),
+        ] {
+            let failure = project_of(&format!("[[io.buildpacks.group]]\n{entry}\n")).unwrap_err();
+            assert_eq!(
+                (failure.exit, failure.title.as_str()),
+                (Exit::App, "Buildpack not understood")
+            );
+            assert!(
+                failure.body.starts_with("'project.toml' line "),
+                "{}",
+                failure.body
+            );
+            assert!(failure.body.contains(expected), "{}", failure.body);
+        }
     }
 }

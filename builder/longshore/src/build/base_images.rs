@@ -36,6 +36,14 @@ pub(crate) struct Given {
     pub(crate) repository: Option<Reference>,
 }
 
+impl Given {
+    /// What an app's image calls it. A daemon's images have names that other tools look for in a daemon, too, but not with our prefix.
+    pub(crate) fn known_as(&self) -> &str {
+        let name = &self.name;
+        name.strip_prefix("docker-daemon:").unwrap_or(name)
+    }
+}
+
 /// Finds or makes both images. In place, the container itself is the build image, and nothing can be made.
 pub(crate) fn find(
     request: &Request,
@@ -95,7 +103,7 @@ pub(crate) fn find(
 impl Bases {
     fn new(build_trees: Vec<PathBuf>, run: Given) -> Self {
         let run_image = RunImage {
-            image: run.name.clone(),
+            image: run.known_as().to_owned(),
             mirrors: Vec::new(),
         };
         Self {

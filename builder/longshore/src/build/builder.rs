@@ -9,7 +9,7 @@
 //! /run/longshore/order.toml      the order, where the command line names buildpacks
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cnb_spec::distribution::{
     BUILDER_METADATA, BUILDPACK_LAYERS, BUILDPACK_ORDER, BuilderMetadata, ModuleLayers, ModuleRef,
@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use super::base_images;
 use super::in_place::Place;
 use super::request::Request;
+use crate::app::requested_buildpacks::{FROM_BUILDER, RequestedBuildpack};
 use crate::builder_image::{build_user, order_toml};
 use crate::commands::Context;
 use crate::errors;
@@ -29,9 +30,6 @@ use crate::failure::{Exit, Failure};
 use crate::modules::{self, Location, Module};
 use crate::registries::Registries;
 use crate::stack_images;
-
-/// `--buildpack from=builder`: the builder's own order at this place.
-const FROM_BUILDER: &str = "from=builder";
 
 /// A builder, ready to be built with.
 #[derive(Debug)]
@@ -174,7 +172,7 @@ fn label<T: DeserializeOwned>(image: &Image, label: &str, name: &str) -> Result<
     })
 }
 
-/// The order that `--buildpack` gives, and the buildpacks that the builder does not have.
+/// The order that the buildpacks asked for give, and the buildpacks that the builder does not have.
 fn order(
     base: &Base,
     request: &Request,
@@ -186,16 +184,20 @@ fn order(
     }
     let mut groups = vec![OrderGroup::default()];
     let mut added = Vec::new();
-    for text in &request.buildpacks {
+    for RequestedBuildpack {
+        text,
+        base: folder,
+        by,
+    } in &request.buildpacks
+    {
         if text == FROM_BUILDER {
             groups = product(&groups, &base.order);
             continue;
         }
-        let entry = match in_builder(text, &base.layers)? {
+        let entry = match in_builder(text, by, &base.layers)? {
             Some(entry) => entry,
             None => {
-                let location =
-                    Location::of_uri(text, Path::new("."), &format!("--buildpack {text}"))?;
+                let location = Location::of_uri(text, folder, by)?;
                 let found = modules::load(&location, registries, context)?;
                 let main = found.first().map(reference);
                 modules::add(&mut added, found, text)?;
@@ -230,7 +232,7 @@ fn product(groups: &[OrderGroup], more: &[OrderGroup]) -> Vec<OrderGroup> {
 }
 
 /// `ID` or `ID@VERSION` of a buildpack of the builder.
-fn in_builder(text: &str, layers: &ModuleLayers) -> Result<Option<ModuleRef>, Failure> {
+fn in_builder(text: &str, by: &str, layers: &ModuleLayers) -> Result<Option<ModuleRef>, Failure> {
     let (id, version) = match text.split_once('@') {
         Some((id, version)) => (id, Some(version)),
         None => (text, None),
@@ -244,14 +246,14 @@ fn in_builder(text: &str, layers: &ModuleLayers) -> Result<Option<ModuleRef>, Fa
         (None, [only]) => only,
         _ => {
             let body = format!(
-                "--buildpack {text}: the builder has {id} in these versions: {}.\nWrite ID@VERSION.",
+                "{by}: the builder has {id} in these versions: {}.\nWrite which: ID@VERSION, or `version` beside `id` in a descriptor.",
                 known.join(", ")
             );
             return Err(Failure::new(Exit::Usage, "Which version?", body));
         }
     };
     let id = id.parse().map_err(|error| {
-        let body = format!("--buildpack {text}: {error}.");
+        let body = format!("{by}: {error}.");
         Failure::new(Exit::Usage, "Not a buildpack", body)
     })?;
     Ok(Some(ModuleRef {
@@ -288,7 +290,8 @@ mod tests {
     fn in_builder_versions() {
         let text = r#"{"a/b": {"1": {"api": "0.10", "layerDiffID": "x"}, "2": {"api": "0.10", "layerDiffID": "y"}}, "c": {"3": {"api": "0.10", "layerDiffID": "z"}}}"#;
         let layers: ModuleLayers = serde_json::from_str(text).unwrap();
-        let version = |text| in_builder(text, &layers).map(|found| found.map(|it| it.version));
+        let version =
+            |text| in_builder(text, "--buildpack", &layers).map(|found| found.map(|it| it.version));
         assert_eq!(version("c"), Ok(Some("3".to_owned())));
         assert_eq!(version("a/b@2"), Ok(Some("2".to_owned())));
         assert_eq!(version("../folder"), Ok(None));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use oci_image::{ImageName, Reference};
 
 use crate::app::control;
+use crate::app::requested_buildpacks::RequestedBuildpack;
 use crate::app::selection::{SelectError, Selection, select};
 use crate::arguments::{self, Place, Volume};
 use crate::cli::{BaseOptions, BuildArgs, MirrorOptions, NetworkKind, RegistryOptions};
@@ -39,10 +40,10 @@ pub(crate) struct Request {
     pub(crate) clear_cache: bool,
     pub(crate) mirrors: MirrorOptions,
     refresh: bool,
-    /// `--builder`
+    /// `--builder`, else project.toml's.
     pub(crate) builder: Option<String>,
-    /// `--buildpack`
-    pub(crate) buildpacks: Vec<String>,
+    /// `--buildpack`, else project.toml's.
+    pub(crate) buildpacks: Vec<RequestedBuildpack>,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) default_process: Option<String>,
     pub(crate) network: NetworkKind,
@@ -111,8 +112,21 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
     let mut variables: BTreeMap<String, String> = project.build_env.into_iter().collect();
     variables.extend(from_files);
     variables.extend(given);
+    // What the command line asks for counts, and --build-image is asking for our builder.
+    let of_project = project.builder;
+    let of_project = of_project.filter(|_| options.bases.build_image.is_none());
+    let builder = platform.builder.clone().or(of_project);
+    let named = platform.buildpack.iter();
+    let named: Vec<_> = named
+        .map(|text| RequestedBuildpack::of_option(text))
+        .collect();
+    let buildpacks = if named.is_empty() {
+        project.buildpacks
+    } else {
+        named
+    };
     // What is wrong for our buildpacks may be right for others'.
-    if platform.builder.is_none() && platform.buildpack.is_empty() {
+    if builder.is_none() && buildpacks.is_empty() {
         control::check(&folder, &variables, &context.output)?;
     }
     Ok(Request {
@@ -132,8 +146,8 @@ pub(crate) fn read(arguments: &BuildArgs, context: &Context) -> Result<Request, 
         clear_cache: options.clear_cache,
         mirrors: options.mirrors.clone(),
         refresh: options.refresh,
-        builder: platform.builder.clone(),
-        buildpacks: platform.buildpack.clone(),
+        builder,
+        buildpacks,
         volumes,
         default_process: platform.default_process.clone(),
         network: platform.network,

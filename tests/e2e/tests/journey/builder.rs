@@ -323,10 +323,25 @@ fn buildpacks_without_a_builder_stand_beside_ours() {
     let app = App::empty().with("file", "x");
     let (old, new) = (workshop.text("old"), workshop.text("new.cnb"));
     let words = ["-t", "e2e-beside", "--buildpack", &old, "--buildpack", &new];
-    workshop
+    let by_options = workshop.longshore.build(app.path(), &words);
+    by_options.assert_says(&["new: a tool"]);
+
+    // The same of a project descriptor, whose folder its paths are below.
+    let descriptor = workshop.text("descriptor.toml");
+    let groups =
+        "[[io.buildpacks.group]]\nuri = \"old\"\n[[io.buildpacks.group]]\nuri = \"new.cnb\"\n";
+    std::fs::write(&descriptor, groups).unwrap();
+    let words = ["-t", "e2e-beside", "--descriptor", &descriptor];
+    let by_descriptor = workshop.longshore.build(app.path(), &words);
+    by_descriptor.assert_says(&["new: a tool"]);
+    assert_eq!(by_descriptor.digest(), by_options.digest());
+    std::fs::write(&descriptor, groups.replace("\"old\"", "\"odl\"")).unwrap();
+    let app = app.path().to_str().unwrap();
+    let said = workshop
         .longshore
-        .build(app.path(), &words)
-        .assert_says(&["new: a tool"]);
+        .run(&[&["build", app], &words[..]].concat());
+    said.assert_code(2);
+    said.assert_says(&["'descriptor.toml' line 1: ", "odl cannot be read"]);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! An app on a newer run image: the app's layers stay where they are, and nothing of them is read or sent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::app::App;
 use e2e::engine::Engine;
 use e2e::image::Image;
+use e2e::pack::Pack;
 use e2e::program::Longshore;
 use e2e::registry::{Kind, Registry};
 use e2e::skip;
@@ -130,23 +131,75 @@ fn rebase_in_a_registry() {
     assert_eq!(said.stdout, "");
 }
 
+/// An image and its run image that only a Docker daemon has. What `pack rebase` makes of the same image has the same layers.
+#[test]
+fn rebase_in_a_daemon() {
+    let (Some(engine), Some(skopeo)) = (Engine::docker(), skip::tool("skopeo")) else {
+        return;
+    };
+    let longshore = Longshore::copied().with("DOCKER_HOST", engine.host());
+    let folder = tempfile::TempDir::new().unwrap();
+    let run = stack_layout(&longshore, folder.path());
+    let give_to_daemon = || {
+        let archive = folder.path().join("run.tar");
+        let from = format!("oci:{}", run.display());
+        let to = format!("docker-archive:{}:e2e/run:1", archive.display());
+        let mut copy = Command::new(&skopeo);
+        let copied = copy.args(["copy", "--quiet", &from, &to]).output().unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        engine.load(&archive);
+        std::fs::remove_file(archive).unwrap();
+    };
+    give_to_daemon();
+    let app = App::copy_of("flask-plain");
+    let words = ["--run-image", "docker-daemon:e2e/run:1"];
+    for name in ["docker-daemon:e2e/app:1", "docker-daemon:e2e/app:2"] {
+        longshore.build(app.path(), &[&words[..], &["--output", name]].concat());
+    }
+    let layers = |image: &str| engine.inspect(image, "{{join .RootFS.Layers \" \"}}");
+    let before = layers("e2e/app:1");
+
+    renew(&run, &[]);
+    give_to_daemon();
+    let said = longshore.run(&["rebase", "docker-daemon:e2e/app:1"]);
+    said.assert_code(0);
+    // A daemon keeps a layer with all that is below it: those of the app are others now.
+    said.assert_says(&["The Docker daemon has e2e/app:1 ("]);
+    let words = ["cat", "/etc/renewed"];
+    let said = engine.run("e2e/app:1", "/cnb/lifecycle/launcher", &words);
+    assert_eq!(said, "renewed\n");
+    let after = layers("e2e/app:1");
+    assert_eq!(after.split(' ').count(), before.split(' ').count() + 1);
+    let said = longshore.run(&["rebase", "docker-daemon:e2e/app:1"]);
+    said.assert_says(&["nothing changes"]);
+
+    if let Some(pack) = Pack::new(&engine) {
+        pack.run(&["rebase", "e2e/app:2", "--pull-policy", "never"]);
+        assert_eq!(layers("e2e/app:2"), after);
+    }
+    let said = longshore.run(&["rebase", "docker-daemon:e2e/nobody:1"]);
+    assert_ne!(said.code, 0);
+    said.assert_says(&["no image e2e/nobody:1"]);
+}
+
+/// Our stack's run image as a layout.
+fn stack_layout(longshore: &Longshore, folder: &Path) -> PathBuf {
+    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
+    let words = ["stack", "create", stack.to_str().unwrap()];
+    let output = ["--output", folder.to_str().unwrap()];
+    longshore
+        .run(&[&words[..], &output].concat())
+        .assert_code(0);
+    folder.join("run")
+}
+
 #[test]
 fn rebase_here_and_what_is_no_app() {
     let longshore = Longshore::copied();
     let app = App::copy_of("flask-plain");
     longshore.build(app.path(), &["-t", "rebased"]);
     let folder = tempfile::TempDir::new().unwrap();
-    let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks/trixie");
-    let output = folder.path().to_str().unwrap();
-    let create = [
-        "stack",
-        "create",
-        stack.to_str().unwrap(),
-        "--output",
-        output,
-    ];
-    longshore.run(&create).assert_code(0);
-    let run = folder.path().join("run");
+    let run = stack_layout(&longshore, folder.path());
     renew(&run, &[]);
     let run_layout = format!("oci:{}", run.display());
     let words = [
