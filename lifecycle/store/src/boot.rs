@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(store.blob(&blob.digest, blob.size).unwrap(), None);
         assert_eq!(store.layer(&blob.diff_id).unwrap(), None);
         store.settle(SystemTime::now()).unwrap();
-        assert!(!path.exists(), "nobody will ever use it");
+        assert!(!path.is_file(), "nobody will ever use it");
         write(&store, b"content", Durability::ThisBoot);
         let found = store.blob(&blob.digest, blob.size).unwrap().unwrap();
         assert_eq!(std::fs::read(found).unwrap(), b"content");
@@ -190,6 +190,6 @@ mod tests {
         let settled = store.lasting_blob(&blob.digest, blob.size).unwrap();
         assert_eq!(std::fs::read(settled.unwrap()).unwrap(), b"content");
         assert_eq!(store.layer(&blob.diff_id).unwrap(), Some(blob));
-        assert!(!passing.exists());
+        assert!(!passing.is_file());
     }
 }
