@@ -81,9 +81,14 @@ impl Context {
     }
 
     /// Writes a layer into the store.
-    pub(crate) fn store_layer(&self, contents: &LayerContents<'_>) -> std::io::Result<Layer> {
+    pub(crate) fn store_layer(
+        &self,
+        contents: &LayerContents<'_>,
+        durability: Durability,
+    ) -> std::io::Result<Layer> {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let mut writer = self.store.blob_writer().map_err(std::io::Error::other)?;
+        let writer = self.store.blob_writer(durability);
+        let mut writer = writer.map_err(std::io::Error::other)?;
         let blob = write_layer(contents, &mut writer, Compression::Gzip { threads })
             .map_err(std::io::Error::other)?;
         let path = writer.commit(&blob.digest).map_err(std::io::Error::other)?;
@@ -93,11 +98,11 @@ impl Context {
         Ok(Layer::new(blob, BlobSource::File(path)))
     }
 
-    /// Gives an image its names here. Layers that are elsewhere are fetched: a name must not lead to half an image.
+    /// Gives an image its names here. Layers that are elsewhere, or here for a while, are copied: a name must not lead to half an image.
     pub(crate) fn keep(&self, image: &Image, names: &[ImageName]) -> std::io::Result<()> {
         let store = &self.store;
         for layer in image.layers() {
-            let there = store.blob(&layer.digest, layer.size);
+            let there = store.lasting_blob(&layer.digest, layer.size);
             if there.map_err(std::io::Error::other)?.is_none() {
                 self.take_in(layer)?;
             }
@@ -119,19 +124,24 @@ impl Context {
         Ok(())
     }
 
-    /// Copies a layer of an image outside the store into it.
+    /// Copies a layer into the store, to last.
     pub(crate) fn take_in(&self, layer: &Layer) -> std::io::Result<()> {
-        let mut writer = self.store.blob_writer().map_err(std::io::Error::other)?;
+        let known = self.store.layer(&layer.diff_id);
+        let known = known.map_err(std::io::Error::other)?;
+        let writer = self.store.blob_writer(Durability::Lasting);
+        let mut writer = writer.map_err(std::io::Error::other)?;
         std::io::copy(&mut layer.open()?, &mut writer)?;
         writer
             .commit(&layer.digest)
             .map_err(std::io::Error::other)?;
-        let blob = LayerBlob {
-            diff_id: layer.diff_id,
-            digest: layer.digest,
-            size: layer.size,
-            uncompressed_size: 0,
-        };
+        let blob = known
+            .filter(|known| known.digest == layer.digest)
+            .unwrap_or(LayerBlob {
+                diff_id: layer.diff_id,
+                digest: layer.digest,
+                size: layer.size,
+                uncompressed_size: 0,
+            });
         self.store.note_layer(&blob).map_err(std::io::Error::other)
     }
 }

@@ -23,6 +23,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci_image::layer::{LAYER_TIME, LayerContents, Modes, TreeRules};
 use oci_image::{History, Image, ImageConfig, Layer, TreePath};
+use store::Durability;
 use tar::{EntryType, Header};
 
 use crate::builder_image::{self, LAYER_TIME_TEXT, label};
@@ -153,7 +154,7 @@ fn stored(
         )
         .symlink(&path(OLD_FOLDER), "/cnb/lifecycle", ROOT);
     let layer = context
-        .store_layer(&contents)
+        .store_layer(&contents, Durability::Lasting)
         .map_err(|error| errors::layer("the lifecycle could not become a layer", &error))?;
     Ok(Lifecycle { info, layer })
 }
@@ -244,7 +245,7 @@ fn accounts(context: &Context) -> Result<Image, Failure> {
         contents = contents.file(&path(name), 0o644, ROOT, text.as_bytes());
     }
     let layer = context
-        .store_layer(&contents)
+        .store_layer(&contents, Durability::Lasting)
         .map_err(|error| errors::layer("the lifecycle image could not be written", &error))?;
     Ok(Image::new(ImageConfig::new("linux", "amd64")).with_layer(layer, history("accounts")))
 }

@@ -18,6 +18,10 @@ pub(crate) fn make_folders(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(StoreError::io("made", path))
 }
 
+pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(StoreError::io("read", path))
+}
+
 /// Unfinished files start like this: hidden, and nobody's digest.
 const UNFINISHED: &str = ".new-";
 

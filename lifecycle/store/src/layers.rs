@@ -17,9 +17,13 @@ impl Store {
         Ok(self.blob(&layer.digest, layer.size)?.map(|_| layer))
     }
 
-    /// Remembers which blob holds a layer's content. The blob is there already.
+    /// Remembers which blob holds a layer's content, for as long as the blob is there. It is there already.
     pub fn note_layer(&self, layer: &LayerBlob) -> Result<(), StoreError> {
-        disk::write_json(&self.layer_path(&layer.diff_id), layer)
+        let path = self.layer_path(&layer.diff_id);
+        match self.lasting_blob(&layer.digest, layer.size)? {
+            Some(_) => disk::write_json(&path, layer),
+            None => disk::write_json_unsynced(&path, layer),
+        }
     }
 
     pub(crate) fn layer_path(&self, diff_id: &DiffId) -> PathBuf {

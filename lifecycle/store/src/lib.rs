@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! <data>/blobs/sha256/<hex>            layers, configurations, manifests
+//! <data>/blobs/boot-<id>/<hex>         the same, not waited for until it is on disk; worth nothing after the machine starts anew
 //! <data>/layers/<diffID hex>.json      which blob holds a layer's content
 //! <data>/images/<escaped name>.json    a name -> the digest of a manifest
 //! <cache>/trees/sha256/<hex>/          what a layer unpacks to at `/`
 //! <cache>/trees/sha256/<hex>.json      whose its files are
-//! <cache>/trees/boot-<id>/             the same, not waited for until it is on disk; worth nothing after the machine starts anew
+//! <cache>/trees/boot-<id>/             the same, for as long as the machine runs
 //! <cache>/downloads/sha256/<hex>       files fetched by digest
 //! <cache>/apps/<key>.json              the cached layers of an app
 //! <cache>/notes/<kind>/<key>.json      what a caller wants to remember; may go at any time
@@ -20,6 +21,7 @@ pub mod apps;
 mod blobs;
 mod boot;
 mod disk;
+mod durability;
 mod error;
 mod images;
 mod layers;
@@ -32,12 +34,13 @@ mod temporary;
 mod trees;
 
 pub use blobs::BlobWriter;
+pub use durability::Durability;
 pub use error::StoreError;
 pub use images::NamedImage;
 pub use locks::Lock;
 pub use prune::{Limits, Pruned, Usage};
 pub use temporary::Temporary;
-pub use trees::{Durability, StagedTree, Tree};
+pub use trees::{StagedTree, Tree};
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +61,7 @@ pub const FAILPOINTS: [&str; 8] = [
 pub struct Store {
     data: PathBuf,
     cache: PathBuf,
-    /// The name of the folder for this boot's trees.
+    /// The name of the folders for this boot's blobs and trees.
     boot: Option<String>,
 }
 

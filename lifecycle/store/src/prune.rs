@@ -64,8 +64,10 @@ impl Store {
     /// Counts what is there.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let mut usage = Usage::default();
-        for name in disk::names(&self.data.join("blobs/sha256"))? {
-            usage.blob_bytes += weigh(&self.data.join("blobs/sha256").join(name));
+        for blobs in self.blob_folders().filter(|folder| folder.is_dir()) {
+            for name in disk::names(&blobs)? {
+                usage.blob_bytes += weigh(&blobs.join(name));
+            }
         }
         for trees in self.tree_folders().filter(|folder| folder.is_dir()) {
             let names = disk::names(&trees)?;

@@ -2,10 +2,6 @@
 //!
 //! Beside a tree stands a file that says whose its files are: an ordinary user cannot give a file to anyone else. It is written
 //! first; the tree's own rename is what makes it exist.
-//!
-//! Waiting until a tree is on disk can take longer than fetching it. One that can be had again is not waited for: it stands in a folder
-//! that is named after the machine's current boot, and after a power cut, which may have left half of it, nobody looks there
-//! ([`Store::settle`]).
 
 use std::fs::File;
 use std::io::Read;
@@ -20,6 +16,7 @@ use oci_image::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::durability::Durability;
 use crate::error::StoreError;
 use crate::temporary::Temporary;
 use crate::{Store, disk};
@@ -46,15 +43,6 @@ pub struct StagedTree<'a> {
     pub durability: Durability,
 }
 
-/// How long a tree is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// It is on disk before it gets its name.
-    Lasting,
-    /// It can be had again, so nobody waits for the disk: it is there until the machine starts anew.
-    ThisBoot,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct TreeFacts {
     owners: Owners,
@@ -65,7 +53,7 @@ impl Store {
     pub fn tree(&self, diff_id: &DiffId) -> Result<Option<Tree>, StoreError> {
         for folder in self.tree_folders() {
             let path = folder.join(diff_id.hex());
-            if exists(&path)? && exists(&facts_path(&path))? {
+            if disk::exists(&path)? && disk::exists(&facts_path(&path))? {
                 return Ok(Some(Tree {
                     diff_id: *diff_id,
                     path,
@@ -181,14 +169,10 @@ pub(crate) fn facts_path(tree: &Path) -> PathBuf {
     tree.with_extension("json")
 }
 
-fn exists(path: &Path) -> Result<bool, StoreError> {
-    path.try_exists().map_err(StoreError::io("read", path))
-}
-
 /// Removes a folder whose owners are not known: it is no tree, and would be in the way of the rename. Owners are written
 /// before their folder is there, so this cannot be a tree that somebody else is just making; the order of the questions matters.
 fn make_way(path: &Path) -> Result<(), StoreError> {
-    if exists(path)? && !exists(&facts_path(path))? {
+    if disk::exists(path)? && !disk::exists(&facts_path(path))? {
         disk::remove(path)?;
     }
     Ok(())

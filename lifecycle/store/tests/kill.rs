@@ -55,7 +55,7 @@ fn work(store: &Store, content: Content) {
     let compression = Compression::Gzip {
         threads: NonZeroUsize::MIN,
     };
-    let mut writer = store.blob_writer().unwrap();
+    let mut writer = store.blob_writer(Durability::Lasting).unwrap();
     let layer = write_layer(&contents, &mut writer, compression).unwrap();
     let blob = writer.commit(&layer.digest).unwrap();
     store.note_layer(&layer).unwrap();

@@ -46,7 +46,8 @@ pub(crate) fn store_image(
 ) -> Result<StackImage, StoreImageError> {
     let rules = TreeRules::stack(owners, about.date.seconds());
     let contents = LayerContents::new().tree(root, &TreePath::root(), rules);
-    let mut writer = BufWriter::with_capacity(1 << 20, store.blob_writer()?);
+    let writer = store.blob_writer(Durability::Lasting)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, writer);
     let blob = write_layer(&contents, &mut writer, Compression::Gzip { threads })
         .map_err(|error| StoreImageError::Layer(Box::new(error)))?;
     writer.flush().map_err(StoreImageError::Write)?;

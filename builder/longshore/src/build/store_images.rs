@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use lifecycle::images::{CommittedImage, ImageError, ImageStore, OpenedImage};
 use oci_image::layer::LayerContents;
 use oci_image::{BlobDigest, DiffId, Image, ImageName, Layer};
-use store::Store;
+use store::{Durability, Store};
 
 use super::base_images::Given;
 use super::publishing::Publishing;
@@ -53,6 +53,14 @@ impl<'a> StoreImages<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// Layers that go to a registry alone can be had again from there.
+    fn durability(&self) -> Durability {
+        match (&self.publishing, &self.names[..]) {
+            (Some(_), []) => Durability::ThisBoot,
+            _ => Durability::Lasting,
+        }
     }
 
     fn store(&self) -> &'a Store {
@@ -104,7 +112,7 @@ impl ImageStore for StoreImages<'_> {
     fn write_layer(&self, contents: &LayerContents<'_>) -> Result<Layer, ImageError> {
         let layer = self
             .context
-            .store_layer(contents)
+            .store_layer(contents, self.durability())
             .map_err(ImageError::new)?;
         if let Some(publishing) = &self.publishing {
             publishing.send(&layer);

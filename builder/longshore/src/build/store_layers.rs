@@ -297,7 +297,9 @@ impl<'a> StoreLayers<'a> {
             &path,
             TreeRules::buildpack(self.owner),
         );
-        self.context.store_layer(&contents).map_err(ImageError::new)
+        self.context
+            .store_layer(&contents, self.durability())
+            .map_err(ImageError::new)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -397,7 +399,7 @@ impl LayerCache for StoreLayers<'_> {
         let seen = key.and_then(|key| self.state().seen.get(&key).cloned());
         match (&self.cache_image, seen) {
             (Some(cache_image), Some(LayerSource::Changed(_))) => {
-                let layer = self.context.store_layer(contents);
+                let layer = self.context.store_layer(contents, self.durability());
                 let layer = layer.map_err(ImageError::new)?;
                 cache_image.send(&layer);
                 Ok(layer.diff_id)

@@ -9,6 +9,7 @@ use oci_image::layer::LayerContents;
 use oci_image::{History, Image, Layer, Owner, TreePath};
 use serde::Serialize;
 use std::path::Path;
+use store::Durability;
 
 use super::definition::Definition;
 use crate::commands::Context;
@@ -191,7 +192,7 @@ pub(crate) fn build_user(base: &Image, name: &str) -> Result<Owner, Failure> {
 
 fn store(contents: &LayerContents<'_>, context: &Context) -> Result<Layer, Failure> {
     context
-        .store_layer(contents)
+        .store_layer(contents, Durability::Lasting)
         .map_err(|error| errors::layer("a layer of the builder could not be written", &error))
 }
 

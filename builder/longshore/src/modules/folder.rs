@@ -9,6 +9,7 @@ use cnb_spec::distribution::Descriptor;
 use oci_image::layer::{LayerContents, Modes, TreeRules};
 use oci_image::unpack::{UnpackOptions, open_root};
 use oci_image::{ExpansionLimits, Layer, LayerReader, Owners};
+use store::Durability;
 
 use super::{Module, ROOT, folder_in_image};
 use crate::commands::Context;
@@ -24,10 +25,12 @@ pub(crate) fn module(folder: &Path, context: &Context) -> Result<Module, Failure
     let contents = LayerContents::new()
         .parents_of(&at, ROOT)
         .tree(folder, &at, rules);
-    let layer = context.store_layer(&contents).map_err(|error| {
-        let what = format!("{} could not become a layer", folder.display());
-        errors::layer(&what, &error)
-    })?;
+    let layer = context
+        .store_layer(&contents, Durability::Lasting)
+        .map_err(|error| {
+            let what = format!("{} could not become a layer", folder.display());
+            errors::layer(&what, &error)
+        })?;
     Ok(of_layer(descriptor, layer))
 }
 

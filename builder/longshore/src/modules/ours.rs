@@ -9,6 +9,7 @@ use std::path::Path;
 use cnb_spec::distribution::Descriptor;
 use oci_image::TreePath;
 use oci_image::layer::{LayerContents, Modes, TreeRules};
+use store::Durability;
 
 use super::{Module, ROOT, folder_in_image};
 use crate::commands::Context;
@@ -78,12 +79,14 @@ fn module(
         ROOT,
         text.as_bytes(),
     );
-    let layer = context.store_layer(&contents).map_err(|error| {
-        errors::layer(
-            "a buildpack of this program could not become a layer",
-            &error,
-        )
-    })?;
+    let layer = context
+        .store_layer(&contents, Durability::Lasting)
+        .map_err(|error| {
+            errors::layer(
+                "a buildpack of this program could not become a layer",
+                &error,
+            )
+        })?;
     Ok(super::folder::of_layer(descriptor, layer))
 }
 
