@@ -1,5 +1,6 @@
 //! Decompression that cannot be made to explode: what comes out is held against what went in.
 
+use crate::image::LayerFormat;
 use flate2::bufread::MultiGzDecoder;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -35,6 +36,17 @@ pub struct Counted<R> {
     count: Arc<AtomicU64>,
 }
 
+impl<R: Read> Counted<R> {
+    fn new(inner: R) -> (Self, Arc<AtomicU64>) {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Self {
+            inner,
+            count: Arc::clone(&count),
+        };
+        (counted, count)
+    }
+}
+
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
@@ -59,11 +71,21 @@ impl<D: Read> RatioGuard<D> {
         limits: ExpansionLimits,
         make_decoder: impl FnOnce(Counted<R>) -> D,
     ) -> Self {
-        let consumed = Arc::new(AtomicU64::new(0));
-        let decoder = make_decoder(Counted {
-            inner: compressed,
-            count: Arc::clone(&consumed),
-        });
+        let (counted, consumed) = Counted::new(compressed);
+        Self::over(make_decoder(counted), consumed, limits)
+    }
+
+    /// The same for a decoder that may refuse to be built.
+    pub fn try_new<R: Read>(
+        compressed: R,
+        limits: ExpansionLimits,
+        make_decoder: impl FnOnce(Counted<R>) -> io::Result<D>,
+    ) -> io::Result<Self> {
+        let (counted, consumed) = Counted::new(compressed);
+        Ok(Self::over(make_decoder(counted)?, consumed, limits))
+    }
+
+    fn over(decoder: D, consumed: Arc<AtomicU64>, limits: ExpansionLimits) -> Self {
         Self {
             decoder,
             consumed,
@@ -95,36 +117,37 @@ impl<D: Read> Read for RatioGuard<D> {
     }
 }
 
-/// A layer blob's tar: gunzipped if the blob starts like gzip, else as it is.
+/// A layer blob's tar: unpacked if the blob starts like gzip or Zstandard, else as it is.
 pub struct LayerReader<R: Read>(Inner<R>);
 
 enum Inner<R: Read> {
     Tar(BufReader<R>),
     Gzip(Box<RatioGuard<Gunzip<R>>>),
+    Zstd(Box<RatioGuard<Unzstd<R>>>),
 }
 
 type Gunzip<R> = MultiGzDecoder<BufReader<Counted<BufReader<R>>>>;
+type Unzstd<R> = zstd::stream::read::Decoder<'static, BufReader<Counted<BufReader<R>>>>;
 
 const BUFFER_SIZE: usize = 128 << 10;
 
 impl<R: Read> LayerReader<R> {
-    /// Looks at the first bytes of `blob`. Zstandard layers are refused: nothing that Longshore reads yet has them.
+    /// Looks at the first bytes of `blob`.
     pub fn new(blob: R, limits: ExpansionLimits) -> io::Result<Self> {
         let mut blob = BufReader::with_capacity(BUFFER_SIZE, blob);
-        let start = blob.fill_buf()?;
-        if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the layer is compressed with zstd; only gzip and plain tar can be read",
-            ));
-        }
-        if !start.starts_with(&[0x1f, 0x8b]) {
-            return Ok(Self(Inner::Tar(blob)));
-        }
-        let decoder = |source| MultiGzDecoder::new(BufReader::with_capacity(BUFFER_SIZE, source));
-        Ok(Self(Inner::Gzip(Box::new(RatioGuard::new(
-            blob, limits, decoder,
-        )))))
+        let format = LayerFormat::of_start(blob.fill_buf()?);
+        let buffered = |source| BufReader::with_capacity(BUFFER_SIZE, source);
+        Ok(Self(match format {
+            LayerFormat::Tar => Inner::Tar(blob),
+            LayerFormat::Gzip => {
+                let decoder = |source| MultiGzDecoder::new(buffered(source));
+                Inner::Gzip(Box::new(RatioGuard::new(blob, limits, decoder)))
+            }
+            LayerFormat::Zstd => {
+                let decoder = |source| zstd::stream::read::Decoder::with_buffer(buffered(source));
+                Inner::Zstd(Box::new(RatioGuard::try_new(blob, limits, decoder)?))
+            }
+        }))
     }
 }
 
@@ -133,6 +156,7 @@ impl<R: Read> Read for LayerReader<R> {
         match &mut self.0 {
             Inner::Tar(reader) => reader.read(buffer),
             Inner::Gzip(reader) => reader.read(buffer),
+            Inner::Zstd(reader) => reader.read(buffer),
         }
     }
 }
@@ -156,33 +180,41 @@ mod tests {
         blob
     }
 
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::bulk::compress(bytes, 19).unwrap()
+    }
+
     #[test]
-    fn layer_reader_members_and_plain() {
-        let blob = [gzip(b"first "), gzip(b"second")].concat();
-        let mut text = String::new();
-        LayerReader::new(&blob[..], ExpansionLimits::default())
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        assert_eq!(text, "first second");
-        text.clear();
-        LayerReader::new(&b"plain"[..], ExpansionLimits::default())
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        assert_eq!(text, "plain");
+    fn layer_reader_members_frames_and_plain() {
+        for blob in [
+            [gzip(b"first "), gzip(b"second")].concat(),
+            [zstd(b"first "), zstd(b"second")].concat(),
+            b"first second".to_vec(),
+        ] {
+            let mut text = String::new();
+            LayerReader::new(&blob[..], ExpansionLimits::default())
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
+            assert_eq!(text, "first second");
+        }
     }
 
     #[test]
     fn layer_reader_bomb() {
-        let blob = gzip(&vec![0; 1 << 20]);
+        for pack in [gzip, zstd] {
+            assert_bomb_is_refused(&pack(&vec![0; 1 << 20]));
+        }
+    }
+
+    fn assert_bomb_is_refused(blob: &[u8]) {
         let limits = ExpansionLimits {
             ratio: 200,
             free_bytes: 1 << 16,
             ..ExpansionLimits::default()
         };
         let error = io::copy(
-            &mut LayerReader::new(&blob[..], limits).unwrap(),
+            &mut LayerReader::new(blob, limits).unwrap(),
             &mut io::sink(),
         )
         .unwrap_err();
@@ -193,7 +225,7 @@ mod tests {
         };
         assert!(
             io::copy(
-                &mut LayerReader::new(&blob[..], limits).unwrap(),
+                &mut LayerReader::new(blob, limits).unwrap(),
                 &mut io::sink()
             )
             .is_err()
@@ -202,14 +234,16 @@ mod tests {
 
     #[test]
     fn layer_reader_truncated_and_trailing() {
-        let blob = gzip(b"some content");
-        for broken in [
-            &blob[..blob.len() - 3],
-            &[&blob[..], b"garbage that is no member"].concat(),
-        ] {
+        let blobs = [gzip(b"some content"), zstd(b"some content")];
+        for broken in blobs.iter().flat_map(|blob| {
+            [
+                blob[..blob.len() - 3].to_vec(),
+                [&blob[..], b"garbage that is no member"].concat(),
+            ]
+        }) {
             assert!(
                 io::copy(
-                    &mut LayerReader::new(broken, ExpansionLimits::default()).unwrap(),
+                    &mut LayerReader::new(&broken[..], ExpansionLimits::default()).unwrap(),
                     &mut io::sink()
                 )
                 .is_err()

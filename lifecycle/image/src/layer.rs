@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! walk + read ─> 1 MiB pieces ─┬─> SHA-256 of the tar: the diffID
-//!                              └─> gzip, one member a piece, on all cores ─> in order ─> SHA-256 of the blob ─> sink
+//!                              └─> compressed, one member a piece, on all cores ─> in order ─> SHA-256 of the blob ─> sink
 //! ```
 //!
-//! A piece is a gzip member of its own, so the bytes do not depend on how many cores there are.
+//! A piece is a gzip member, or a Zstandard frame, of its own, so the bytes do not depend on how many cores there are.
 
 mod contents;
 mod pieces;

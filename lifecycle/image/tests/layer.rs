@@ -30,6 +30,12 @@ fn gzip(threads: usize) -> Compression {
     }
 }
 
+fn zstd(threads: usize) -> Compression {
+    Compression::Zstd {
+        threads: NonZeroUsize::new(threads).unwrap(),
+    }
+}
+
 fn written(contents: &LayerContents<'_>, compression: Compression) -> (LayerBlob, Vec<u8>) {
     let mut blob = Vec::new();
     let layer = write_layer(contents, &mut blob, compression).unwrap();
@@ -263,12 +269,12 @@ fn same_bytes_for_any_threads_order_and_umask() {
     };
     add_big(folder.path());
     let (first, blob) = written(&buildpack_layer(folder.path()), gzip(1));
+    let (of_zstd, zstd_blob) = written(&buildpack_layer(folder.path()), zstd(1));
     for threads in [2, 3, 8, 64] {
-        assert_eq!(
-            written(&buildpack_layer(folder.path()), gzip(threads)).0,
-            first,
-            "{threads} threads"
-        );
+        for (compression, expected) in [(gzip(threads), first), (zstd(threads), of_zstd)] {
+            let found = written(&buildpack_layer(folder.path()), compression).0;
+            assert_eq!(found, expected, "{compression:?}");
+        }
     }
     let other_umask = rustix::process::umask(rustix::fs::Mode::from(0o077));
     let other = sample(true);
@@ -283,6 +289,9 @@ fn same_bytes_for_any_threads_order_and_umask() {
     let tar = tar_of(&blob);
     assert_eq!(Digest::of(&tar), first.diff_id.digest());
     assert_eq!(Digest::of(&blob), first.digest.digest());
+    assert_eq!(of_zstd.diff_id, first.diff_id);
+    assert_eq!(Digest::of(&zstd_blob), of_zstd.digest.digest());
+    assert!(tar_of(&zstd_blob) == tar, "the same tar comes out");
     assert_eq!(
         (tar.len() as u64, blob.len() as u64),
         (first.uncompressed_size, first.size)

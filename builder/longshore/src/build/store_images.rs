@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use lifecycle::images::{CommittedImage, ImageError, ImageStore, OpenedImage};
 use oci_image::layer::LayerContents;
-use oci_image::{BlobDigest, DiffId, Image, ImageName, Layer};
+use oci_image::{BlobDigest, DiffId, Image, ImageName, Layer, LayerFormat};
 use store::{Durability, Store};
 
 use super::base_images::Given;
@@ -105,7 +105,11 @@ impl ImageStore for StoreImages<'_> {
     fn layer(&self, diff_id: &DiffId) -> Result<Option<Layer>, ImageError> {
         let stored = self.context.stored_layer(diff_id);
         let stored = stored.map_err(ImageError::new)?;
-        let shared = || self.shared.iter().find(|layer| layer.diff_id == *diff_id);
+        let shared = || {
+            let mut shared = self.shared.iter();
+            // An image is the same whatever the cache holds: what was packed for the cache alone is packed anew.
+            shared.find(|layer| layer.diff_id == *diff_id && layer.format == LayerFormat::Gzip)
+        };
         Ok(stored.or_else(|| shared().cloned()))
     }
 

@@ -4,7 +4,9 @@
 //! nothing is unchanged, and nothing of it was read. One that is in the cache image alone is fetched, if this build needs it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,8 +16,8 @@ use lifecycle::cache::{CachedLayer, LayerCache};
 use lifecycle::contents::{LayerSource, LayersFolder, LayersView};
 use lifecycle::export::{Exported, Role};
 use lifecycle::images::ImageError;
-use oci_image::layer::{LayerContents, TreeRules};
-use oci_image::{DiffId, Layer, Owner, Owners, TreePath};
+use oci_image::layer::{Compression, LayerContents, TreeRules, write_layer};
+use oci_image::{BlobSource, DiffId, Layer, LayerFormat, Owner, Owners, TreePath};
 use store::apps::{AppCache, AppState};
 use store::overlay::{self, Change, LowerFiles};
 use store::{Durability, StagedTree, Store};
@@ -57,6 +59,8 @@ struct State {
     /// What a layer was found to be, once it was looked at.
     seen: BTreeMap<Key, LayerSource>,
     kept: Vec<KeptLayer>,
+    /// Layers that were packed for the cache image, by content.
+    packed: BTreeMap<DiffId, Layer>,
 }
 
 /// A layer for the next build, and whose it is.
@@ -81,6 +85,7 @@ impl<'a> StoreLayers<'a> {
             left_there: BTreeMap::new(),
             seen: BTreeMap::new(),
             kept: Vec::new(),
+            packed: BTreeMap::new(),
         };
         Self {
             context,
@@ -233,12 +238,18 @@ impl<'a> StoreLayers<'a> {
         &self,
         cache_image: &CacheImage,
         kept: &[KeptLayer],
+        packed: &BTreeMap<DiffId, Layer>,
         metadata: &CacheMetadata,
     ) -> Result<(), ImageError> {
         let mut layers: Vec<Layer> = Vec::new();
         for layer in kept {
             if layers.iter().all(|other| other.diff_id != layer.diff_id) {
-                layers.push(self.blob_of(cache_image, layer)?);
+                let shared = cache_image.layer(&layer.diff_id);
+                let packed = || packed.get(&layer.diff_id).cloned();
+                layers.push(match shared.or_else(packed) {
+                    Some(blob) => blob,
+                    None => self.blob_of(layer)?,
+                });
             }
         }
         // The files of cached layers' SBOMs are written anew by every build of ours; nobody will look for them.
@@ -251,12 +262,22 @@ impl<'a> StoreLayers<'a> {
             .map_err(ImageError::new)
     }
 
-    /// A kept layer as a blob: it may be in the cache image or in the store already, else its tree becomes one.
-    fn blob_of(&self, cache_image: &CacheImage, kept: &KeptLayer) -> Result<Layer, ImageError> {
+    /// Packs a layer that is in the cache image alone, for this build: once it is sent, nobody here needs it but unpacked.
+    fn pack(&self, (buildpack, name): &Key, contents: &LayerContents<'_>) -> io::Result<Layer> {
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let path = self.workspace.staging("packed")?;
+        let path = path.join(format!("{}.{name}", buildpack.escaped()));
+        let file = File::create(&path)?;
+        let blob = write_layer(contents, file, Compression::Zstd { threads });
+        Ok(Layer {
+            format: LayerFormat::Zstd,
+            ..Layer::new(blob.map_err(io::Error::other)?, BlobSource::File(path))
+        })
+    }
+
+    /// A kept layer as a blob: it may be in the store already, else its tree becomes one.
+    fn blob_of(&self, kept: &KeptLayer) -> Result<Layer, ImageError> {
         let KeptLayer { key, diff_id } = kept;
-        if let Some(layer) = cache_image.layer(diff_id) {
-            return Ok(layer);
-        }
         if let Some(layer) = self
             .context
             .stored_layer(diff_id)
@@ -277,9 +298,7 @@ impl<'a> StoreLayers<'a> {
             &path,
             TreeRules::buildpack(self.owner),
         );
-        self.context
-            .store_layer(&contents, self.durability())
-            .map_err(ImageError::new)
+        self.pack(key, &contents).map_err(ImageError::new)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -381,13 +400,17 @@ impl LayerCache for StoreLayers<'_> {
         contents: &LayerContents<'_>,
     ) -> Result<DiffId, ImageError> {
         let key = layer.map(|(buildpack, name)| (buildpack.clone(), name.clone()));
-        let seen = key.and_then(|key| self.state().seen.get(&key).cloned());
-        match (&self.cache_image, seen) {
-            (Some(cache_image), Some(LayerSource::Changed(_))) => {
-                let layer = self.context.store_layer(contents, self.durability());
-                let layer = layer.map_err(ImageError::new)?;
+        let changed = |key: &Key| {
+            let state = self.state();
+            matches!(state.seen.get(key), Some(LayerSource::Changed(_)))
+        };
+        match (&self.cache_image, key.filter(changed)) {
+            (Some(cache_image), Some(key)) => {
+                let layer = self.pack(&key, contents).map_err(ImageError::new)?;
                 cache_image.send(&layer);
-                Ok(layer.diff_id)
+                let diff_id = layer.diff_id;
+                self.state().packed.insert(diff_id, layer);
+                Ok(diff_id)
             }
             _ => {
                 let measured = oci_image::layer::diff_id(contents);
@@ -426,7 +449,7 @@ impl LayerCache for StoreLayers<'_> {
         let mut kept = std::mem::take(&mut state.kept);
         kept.sort_by(|a, b| a.key.cmp(&b.key));
         if let Some(cache_image) = &self.cache_image {
-            self.share(cache_image, &kept, metadata)?;
+            self.share(cache_image, &kept, &state.packed, metadata)?;
         }
         let metadata = serde_json::to_value(metadata).map_err(ImageError::new)?;
         let layers = kept.iter().map(|layer| layer.diff_id).collect();

@@ -17,8 +17,8 @@ pub(super) struct Piece {
 /// What a compressor needs beside the tar.
 #[derive(Default)]
 pub(super) struct Buffers {
-    pub(super) gzip: Vec<u8>,
-    pub(super) gzip_length: usize,
+    pub(super) packed: Vec<u8>,
+    pub(super) packed_length: usize,
 }
 
 impl Piece {
@@ -27,7 +27,7 @@ impl Piece {
     }
 
     /// Works with the compressed bytes.
-    pub(super) fn with_gzip<T>(&self, work: impl FnOnce(&mut Buffers) -> T) -> T {
+    pub(super) fn with_packed<T>(&self, work: impl FnOnce(&mut Buffers) -> T) -> T {
         work(&mut self.buffers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

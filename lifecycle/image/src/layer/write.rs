@@ -26,6 +26,12 @@ pub enum Compression {
         /// How many threads compress.
         threads: NonZeroUsize,
     },
+    /// Zstandard, level 1, in frames of 1 MiB of tar: twice as fast as gzip, and a little smaller. For what only we read: old programs
+    /// cannot.
+    Zstd {
+        /// How many threads compress.
+        threads: NonZeroUsize,
+    },
     /// As it is: for sinks that need no compressed layers. The blob's digest is the diffID.
     None,
 }
@@ -40,9 +46,8 @@ pub fn write_layer(
     compression: Compression,
 ) -> Result<LayerBlob, WriteLayerError> {
     match compression {
-        Compression::Gzip { threads } => {
-            write_gzip(contents, sink, threads.get().min(MOST_THREADS))
-        }
+        Compression::Gzip { threads } => write_packed(contents, sink, threads, Packer::gzip),
+        Compression::Zstd { threads } => write_packed(contents, sink, threads, Packer::zstd),
         Compression::None => write_plain(contents, sink),
     }
 }
@@ -77,11 +82,13 @@ fn write_plain(
     })
 }
 
-fn write_gzip(
+fn write_packed(
     contents: &LayerContents<'_>,
     sink: impl Write,
-    threads: usize,
+    threads: NonZeroUsize,
+    packer: fn() -> Packer,
 ) -> Result<LayerBlob, WriteLayerError> {
+    let threads = threads.get().min(MOST_THREADS);
     let (to_hash, hashed) = channel::<Arc<Piece>>();
     let (to_compress, compressed) = channel::<Arc<Piece>>();
     let (to_writer, pieces) = channel::<Arc<Piece>>();
@@ -100,7 +107,7 @@ fn write_gzip(
         let compressed = Arc::new(Mutex::new(compressed));
         for _ in 0..threads {
             let (compressed, to_writer) = (Arc::clone(&compressed), to_writer.clone());
-            scope.spawn(move || compress(&compressed, &to_writer));
+            scope.spawn(move || compress(packer(), &compressed, &to_writer));
         }
         // When the compressors are gone, so are these; each side sees that the other has ended.
         drop((compressed, to_writer));
@@ -135,20 +142,49 @@ fn produce(
     Ok(bytes)
 }
 
-fn compress(pieces: &Mutex<Receiver<Arc<Piece>>>, to_writer: &Sender<Arc<Piece>>) {
-    let level = CompressionLvl::new(1).expect("libdeflate has level 1");
-    let mut compressor = Compressor::new(level);
+/// What one thread compresses with.
+enum Packer {
+    Gzip(Compressor),
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Packer {
+    fn gzip() -> Self {
+        let level = CompressionLvl::new(1).expect("libdeflate has level 1");
+        Self::Gzip(Compressor::new(level))
+    }
+
+    fn zstd() -> Self {
+        Self::Zstd(zstd::bulk::Compressor::new(1).expect("zstd has level 1"))
+    }
+
+    /// Compresses a piece into a buffer that grows as needed; gives the length.
+    fn pack(&mut self, tar: &[u8], buffer: &mut Vec<u8>) -> usize {
+        match self {
+            Self::Gzip(gzip) => {
+                buffer.resize(gzip.gzip_compress_bound(tar.len()), 0);
+                gzip.gzip_compress(tar, buffer)
+                    .expect("the buffer has the size that libdeflate asks for")
+            }
+            Self::Zstd(zstd) => {
+                buffer.resize(zstd::zstd_safe::compress_bound(tar.len()), 0);
+                zstd.compress_to_buffer(tar, &mut buffer[..])
+                    .expect("the buffer has the size that zstd asks for")
+            }
+        }
+    }
+}
+
+fn compress(
+    mut packer: Packer,
+    pieces: &Mutex<Receiver<Arc<Piece>>>,
+    to_writer: &Sender<Arc<Piece>>,
+) {
     loop {
         let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(piece) = next else { return };
-        let tar = piece.tar();
-        piece.with_gzip(|buffers| {
-            buffers
-                .gzip
-                .resize(compressor.gzip_compress_bound(tar.len()), 0);
-            buffers.gzip_length = compressor
-                .gzip_compress(tar, &mut buffers.gzip)
-                .expect("the buffer has the size that libdeflate asks for");
+        piece.with_packed(|buffers| {
+            buffers.packed_length = packer.pack(piece.tar(), &mut buffers.packed);
         });
         if to_writer.send(piece).is_err() {
             return;
@@ -162,7 +198,9 @@ fn write_in_order(pieces: Receiver<Arc<Piece>>, writer: &mut impl Write) -> io::
     for piece in pieces {
         waiting.insert(piece.number, piece);
         while let Some(piece) = waiting.remove(&next) {
-            piece.with_gzip(|buffers| writer.write_all(&buffers.gzip[..buffers.gzip_length]))?;
+            piece.with_packed(|buffers| {
+                writer.write_all(&buffers.packed[..buffers.packed_length])
+            })?;
             next += 1;
         }
     }

@@ -112,6 +112,14 @@ fn cached_layers_are_fetched_when_they_are_needed() {
     let first = Longshore::copied().build(app.path(), &words);
     let wheels = cached_blob(&registry, "longshore/deps", "wheels");
     let environment = cached_blob(&registry, "longshore/deps", "environment");
+    // What old programs may see is gzip.
+    for (layer, format) in [("wheels", "zstd"), ("environment", "gzip")] {
+        let kind = cached_layer(&registry, "longshore/deps", layer)["mediaType"].clone();
+        assert_eq!(
+            kind,
+            format!("application/vnd.oci.image.layer.v1.tar+{format}")
+        );
+    }
     let fetched = |blob: &str| {
         let log = registry.log();
         log.iter()
@@ -160,6 +168,12 @@ fn cached_layers_are_fetched_when_they_are_needed() {
 
 /// The digest of the blob that a cache image has for a layer.
 fn cached_blob(registry: &TestRegistry, buildpack: &str, layer: &str) -> String {
+    let layer = cached_layer(registry, buildpack, layer);
+    layer["digest"].as_str().unwrap().to_owned()
+}
+
+/// A layer as a cache image's manifest has it.
+fn cached_layer(registry: &TestRegistry, buildpack: &str, layer: &str) -> Value {
     let parsed = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).unwrap();
     let digest = registry.tag("team/app", "cache").unwrap();
     let manifest = parsed(registry.manifest("team/app", &digest).unwrap());
@@ -172,10 +186,7 @@ fn cached_blob(registry: &TestRegistry, buildpack: &str, layer: &str) -> String 
     let diff_id = &found.unwrap()["layers"][layer]["sha"];
     let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
     let place = diff_ids.iter().position(|found| found == diff_id).unwrap();
-    manifest["layers"][place]["digest"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    manifest["layers"][place].clone()
 }
 
 /// What skopeo, Podman and Docker pull is what was built.
