@@ -15,6 +15,7 @@ mod kubernetes;
 mod mirrors;
 mod newcomer;
 mod pack;
+mod pack_crash;
 mod phases_by_hand;
 mod platforms;
 mod proxies;

@@ -302,46 +302,6 @@ fn every_other_example() {
     );
 }
 
-/// kill -9 at every named moment of restore, cache and export: the next build finds the old state or the new one, and makes the image that it would have
-/// made anyway.
-#[test]
-fn killed_at_every_named_moment() {
-    let Some(scene) = Scene::new() else { return };
-    let app = App::copy_of("flask-plain");
-    let options = ["--trust-builder"];
-    scene.build("e2e/killed-app:1", app.path(), &options);
-    for (round, moment) in lifecycle::FAILPOINTS.iter().enumerate() {
-        let builder = format!("e2e/killed:{round}");
-        scene
-            .engine
-            .with_variable(BUILDER, "LONGSHORE_FAILPOINT", moment, &builder);
-        // Something to export and to cache, in every round.
-        app.write(
-            "requirements.txt",
-            format!("flask==3.1.2\ngunicorn\n# {round}\n"),
-        );
-        let words = Scene::words_with(&builder, "e2e/killed-app:1", app.path(), &options);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let ended = scene.pack.start(&words).end();
-        assert_ne!(ended.code, 0, "{moment}");
-        // By a signal.
-        assert!(
-            ended.stderr.contains("status code: 13"),
-            "{moment} was not passed: {}",
-            ended.stderr
-        );
-        let said = scene.build("e2e/killed-app:1", app.path(), &options);
-        assert!(
-            said.contains("Successfully built image"),
-            "{moment}: {said}"
-        );
-    }
-    // The same app in another name's cache, which nothing happened to.
-    scene.build("e2e/expected:1", app.path(), &options);
-    let id = |image: &str| scene.engine.inspect(image, "{{.Id}}");
-    assert_eq!(id("e2e/killed-app:1"), id("e2e/expected:1"));
-}
-
 /// The same buildpacks in a builder with the reference lifecycle: they are ordinary ones.
 #[test]
 fn our_buildpacks_under_the_reference_lifecycle() {
