@@ -2,6 +2,9 @@
 //!
 //! Cargo cannot depend on a binary for another target without unstable features, so it is called a second time, with a target folder of
 //! its own (the outer build holds the lock of the usual one). The launcher is `$OUT_DIR/launcher` afterwards.
+//!
+//! `$OUT_DIR/<program>.crates` lists what is linked into each program that images hold, for their SBOMs.
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +33,11 @@ fn main() {
     ] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
-    if let Err(message) = build_launcher(&root) {
+    let done = build_launcher(&root)
+        .and_then(|()| list_crates(&root, "launcher", "launcher"))
+        .and_then(|()| list_crates(&root, "phases", "lifecycle"))
+        .and_then(|()| list_crates(&root, "longshore", "longshore"));
+    if let Err(message) = done {
         for line in message.lines() {
             println!("cargo::error={line}");
         }
@@ -82,4 +89,38 @@ fn build_launcher(root: &Path) -> Result<(), String> {
     fs::copy(&built, out_dir.join("launcher"))
         .map(drop)
         .map_err(|error| format!("{} could not be copied: {error}", built.display()))
+}
+
+/// Writes the names and versions of a package's crates, itself included; not of those that only run while it is built.
+fn list_crates(root: &Path, package: &str, program: &str) -> Result<(), String> {
+    let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
+    cargo
+        .args(["tree", "--quiet", "--locked", "--package", package])
+        .args(["--target", "x86_64-unknown-linux-gnu"])
+        .args(["--edges", "normal,no-proc-macro", "--prefix", "none"])
+        .current_dir(root);
+    for variable in OUTER_BUILD_VARIABLES {
+        cargo.env_remove(variable);
+    }
+    let output = cargo
+        .output()
+        .map_err(|error| format!("cargo could not be started to list crates: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("the crates of {package} cannot be listed\n{said}"));
+    }
+    // `rustix v1.1.6`, and more behind it for crates of the workspace and those that were listed before.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let crates: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
+            Some(format!("{name} {version}\n"))
+        })
+        .collect();
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let list = out_dir.join(format!("{program}.crates"));
+    fs::write(&list, crates.into_iter().collect::<String>())
+        .map_err(|error| format!("{} could not be written: {error}", list.display()))
 }

@@ -5,6 +5,7 @@
 //! /cnb/lifecycle/lifecycle   the program that is all phases
 //! /cnb/lifecycle/analyzer …  symlinks to it
 //! /cnb/lifecycle/launcher
+//! /cnb/lifecycle/{lifecycle,launcher}.sbom.cdx.json
 //! /cnb/lifecycle.toml        its version and APIs
 //! ```
 //!
@@ -33,6 +34,7 @@ use crate::destinations::Destinations;
 use crate::embedded_launcher::LAUNCHER;
 use crate::errors;
 use crate::failure::{Exit, Failure};
+use crate::lifecycle_sbom::{self, Phases};
 use crate::modules::{self, ROOT};
 use crate::registries::Registries;
 
@@ -96,7 +98,8 @@ pub(crate) fn package(arguments: &LifecyclePackageArgs, context: &Context) -> Re
     let program = arguments.program.as_ref().unwrap_or(&context.program);
     check_program(program)?;
     if let Some(path) = &arguments.archive {
-        write_archive(path, program).map_err(|error| {
+        let sboms = lifecycle_sbom::files(phases_of(program, context));
+        write_archive(path, program, &sboms).map_err(|error| {
             errors::storage(&format!("{} could not be written", path.display()), &error)
         })?;
         context.output.info(&format!("Wrote {}", path.display()));
@@ -124,6 +127,15 @@ fn check_program(program: &Path) -> Result<(), Failure> {
     })
 }
 
+/// What the program is: the one that `--program` names, or this one.
+fn phases_of(program: &Path, context: &Context) -> Phases {
+    if program == context.program {
+        Phases::Longshore
+    } else {
+        Phases::Lifecycle
+    }
+}
+
 fn ours(program: &Path, context: &Context) -> Result<Lifecycle, Failure> {
     let folder = path(FOLDER);
     let rules = TreeRules::buildpack(ROOT).with_modes(Modes::OfSources);
@@ -134,6 +146,10 @@ fn ours(program: &Path, context: &Context) -> Result<Lifecycle, Failure> {
         .file(&folder.join(&path("launcher")), 0o755, ROOT, LAUNCHER);
     for phase in PHASES {
         contents = contents.symlink(&folder.join(&path(phase)), "lifecycle", ROOT);
+    }
+    let sboms = lifecycle_sbom::files(phases_of(program, context));
+    for (name, sbom) in &sboms {
+        contents = contents.file(&folder.join(&path(name)), 0o644, ROOT, &sbom[..]);
     }
     stored(LifecycleInfo::ours(phases::VERSION), contents, context)
 }
@@ -277,7 +293,7 @@ fn history(what: &str) -> History {
 }
 
 /// Names are relative: pack looks for `lifecycle.toml` and `<folder>/<program>`.
-fn write_archive(path: &Path, program: &Path) -> io::Result<()> {
+fn write_archive(path: &Path, program: &Path, sboms: &[(&str, Vec<u8>)]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -307,6 +323,13 @@ fn write_archive(path: &Path, program: &Path) -> io::Result<()> {
         "lifecycle/launcher",
         LAUNCHER,
     )?;
+    for (name, sbom) in sboms {
+        archive.append_data(
+            &mut header(EntryType::Regular, 0o644, sbom.len() as u64),
+            format!("lifecycle/{name}"),
+            &sbom[..],
+        )?;
+    }
     let program = File::open(program)?;
     let size = program.metadata()?.len();
     archive.append_data(

@@ -20,6 +20,7 @@ mod failure;
 mod host;
 mod inspect;
 mod lifecycle_programs;
+mod lifecycle_sbom;
 mod modules;
 mod output;
 mod ports;

@@ -66,13 +66,13 @@ impl Pack {
         all
     }
 
-    /// The reference lifecycle as `[lifecycle] uri` takes it, with the `lifecycle.toml` of another archive: both have the same APIs.
+    /// The reference lifecycle as `[lifecycle] uri` takes it, with the `lifecycle.toml` and the SBOM files of another archive: both have the same
+    /// APIs, and what differs in images is the programs.
     pub fn reference_lifecycle(&self, descriptor_of: &Path, archive: &Path) {
         let script = r#"
             set -eu
             folder=$(mktemp -d)
-            tar -C "$folder" -xzf "$2" lifecycle.toml
-            mkdir "$folder/lifecycle"
+            tar -C "$folder" -xzf "$2" --wildcards lifecycle.toml 'lifecycle/*.sbom.*'
             cp "$1"/lifecycle "$1"/launcher "$folder/lifecycle/"
             for phase in analyzer builder creator detector exporter rebaser restorer; do
                 ln -s lifecycle "$folder/lifecycle/$phase"

@@ -51,14 +51,18 @@ fn copy_of_component(
     to: &Path,
     output: &Output,
 ) -> Result<(), ExportError> {
-    for format in SbomFormat::ALL {
-        let name = format!("{component}.{}", format.file_name());
+    let name_in = |format: SbomFormat| format!("{component}.{}", format.file_name());
+    let (found, missing): (Vec<_>, Vec<_>) = SbomFormat::ALL
+        .into_iter()
+        .partition(|format| from.join(name_in(*format)).is_file());
+    // One format is enough to know what the program is made of.
+    for format in missing.into_iter().filter(|_| found.is_empty()) {
+        let (name, from) = (name_in(format), from.display());
+        output.warn(format_args!("Did not find SBOM {name} in {from}"));
+    }
+    for format in found {
+        let name = name_in(format);
         let path = from.join(&name);
-        if !path.is_file() {
-            let from = from.display();
-            output.warn(format_args!("Did not find SBOM {name} in {from}"));
-            continue;
-        }
         output.debug(format_args!("Copying SBOM {name} to {}", to.display()));
         copy(&path, &to.join(format.file_name()))?;
     }

@@ -156,7 +156,11 @@ fn trusted_builder_into_a_daemon() {
         "--output-dir",
         &downloaded,
     ]);
-    assert!(fs::read_dir(&downloaded).unwrap().count() > 0);
+    // The launcher is a part of the app, too.
+    let launcher = "layers/sbom/launch/buildpacksio_lifecycle/launcher/sbom.cdx.json";
+    let launcher = fs::read_to_string(Path::new(&downloaded).join(launcher)).unwrap();
+    assert!(launcher.contains("pkg:cargo/launcher@"), "{launcher}");
+    assert!(!said.contains("Did not find SBOM"), "{said}");
     let id = |image: &str| scene.engine.inspect(image, "{{.Id}} {{.Created}}");
     let first = id("e2e/minimal:1");
     assert!(first.ends_with("2026-01-01T00:00:00Z"), "{first}");
