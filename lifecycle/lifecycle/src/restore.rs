@@ -21,7 +21,7 @@ use std::thread;
 use cnb_spec::build_toml::StoreToml;
 use cnb_spec::group::{Group, GroupElement};
 use cnb_spec::id::{BuildpackId, LayerName};
-use cnb_spec::labels::{CacheMetadata, LayerMetadata, LayersMetadata};
+use cnb_spec::labels::{BuildpackLayers, CacheMetadata, LayerMetadata, LayersMetadata};
 use cnb_spec::layer_toml::LayerToml;
 use cnb_spec::plan::Plan;
 use cnb_spec::values::toml_of;
@@ -53,7 +53,8 @@ pub struct RestoreInputs {
     pub plan: Plan,
 }
 
-/// The layers of which [`restore`] left the contents in the cache: in place of each stands an empty folder.
+/// The layers of which [`restore`] left the contents in the cache: in place of each stands an empty folder. Launch layers are in the
+/// previous image, whatever has become of the cache since, which another build may have changed, or which is only read.
 pub fn left_behind(
     inputs: &RestoreInputs,
     cached: &CacheMetadata,
@@ -61,14 +62,41 @@ pub fn left_behind(
     if inputs.skip_layers {
         return BTreeMap::new();
     }
+    let known = CacheMetadata {
+        buildpacks: inputs
+            .group
+            .group
+            .iter()
+            .map(|element| known_layers(element, inputs, cached))
+            .collect(),
+        ..CacheMetadata::default()
+    };
     let silent = Output::new(Level::Error, |_, _| {});
     let elements = inputs.group.group.iter();
-    let plans = elements.flat_map(|element| plan_layers(element, inputs, cached, &silent));
+    let plans = elements.flat_map(|element| plan_layers(element, inputs, &known, &silent));
     let left = plans.filter_map(|plan| match plan.contents {
         Contents::LeftBehind(diff_id) => Some(((plan.element.id.clone(), plan.name), diff_id)),
         Contents::None | Contents::Cached(_) => None,
     });
     left.collect()
+}
+
+/// The launch layers of the previous image, and the others of the cache.
+fn known_layers(
+    element: &GroupElement,
+    inputs: &RestoreInputs,
+    cached: &CacheMetadata,
+) -> BuildpackLayers {
+    let id = element.id.as_str();
+    let layers = |of: Option<&BuildpackLayers>| of.map(|of| of.layers.clone()).unwrap_or_default();
+    let mut known = layers(cached.of_buildpack(id));
+    known.retain(|_, layer| !layer.launch);
+    known.extend(layers(inputs.metadata.of_buildpack(id)));
+    BuildpackLayers {
+        key: id.to_owned(),
+        layers: known,
+        ..BuildpackLayers::default()
+    }
 }
 
 /// Writes the layers' metadata and makes the contents of cached layers available.

@@ -112,7 +112,7 @@ pub(crate) fn export_image(
     let restored = restore_inputs(settings, group, analyzed.metadata.clone());
     let cached = cache.map(LayerCache::metadata).transpose();
     let cached = cached.map_err(|error| Failure::new(FAILED, "export", error))?;
-    let left_behind = cached.map(|cached| left_behind(&restored, &cached));
+    let left_behind = left_behind(&restored, &cached.unwrap_or_default());
     let inputs = inputs(settings, names, analyzed)?;
     if let Images::Layouts(layouts) = images
         && let Ok(path) = layouts.path_of(&names[0])
@@ -126,7 +126,7 @@ pub(crate) fn export_image(
         images: images.store(),
         view: &LayersFolder {
             path: &inputs.layers_dir,
-            left_behind: left_behind.unwrap_or_default(),
+            left_behind,
         },
         cache,
     };

@@ -2,6 +2,7 @@
 //!
 //! The image is there, or will be, whatever happens here: a layer that cannot be kept is a warning, and the next build makes it anew.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use cnb_spec::id::{BuildpackId, LayerName};
@@ -125,6 +126,12 @@ impl Keeper<'_> {
             LayerSource::LeftBehind { diff_id } => {
                 return self.keep_left_behind((id, name), diff_id);
             }
+            // It was left in the cache, which another build has changed since.
+            LayerSource::Found(path) if stands_in(layer, &path).map_err(ImageError::new)? => {
+                return Err(ImageError::new(
+                    "its contents are not in the cache any more",
+                ));
+            }
             LayerSource::Unchanged { diff_id, path } => (Some(diff_id), path),
             LayerSource::Found(path) | LayerSource::Changed(path) => {
                 (self.exported_as(id, name), path)
@@ -211,6 +218,16 @@ impl Keeper<'_> {
             sha: diff_id.to_string(),
         })
     }
+}
+
+/// Is it an empty folder of a layer that may be left in the cache, so that nobody knows what it stands for?
+fn stands_in(layer: &FoundLayer, path: &Path) -> io::Result<bool> {
+    let metadata = layer.toml.metadata.as_ref();
+    let may_be_left = metadata.is_some_and(|metadata| metadata.get("restore").is_some());
+    if layer.toml.types.launch || !may_be_left || !path.is_dir() {
+        return Ok(false);
+    }
+    Ok(path.read_dir()?.next().is_none())
 }
 
 fn empty_entry(buildpack: &BuiltBuildpack) -> BuildpackLayers {

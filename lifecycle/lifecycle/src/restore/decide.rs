@@ -48,9 +48,10 @@ pub(super) fn plan_layers<'a>(
     let known_to_image = |name: &str| app_layers.is_some_and(|layers| layers.contains_key(name));
 
     let mut plans = Vec::new();
-    // What the image does not have, it cannot take over from the previous one.
+    // What the previous image does not have, the new one cannot take over.
     let is_needed = |layer: &LayerMetadata, in_image: bool| {
-        (layer.launch && !in_image) || is_needed(element, layer, &inputs.plan, &inputs.group)
+        (layer.launch && !(in_image && layer.cache))
+            || is_needed(element, layer, &inputs.plan, &inputs.group)
     };
     let mut add = |name: &str,
                    metadata: &'a LayerMetadata,

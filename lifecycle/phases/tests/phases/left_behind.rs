@@ -133,3 +133,31 @@ fn what_is_written_into_the_empty_folder_is_the_layer() {
     );
     assert!(has_image_layer(&fixture, "three") && !has_image_layer(&fixture, "one"));
 }
+
+/// A platform may only read the cache, or another build may have changed it meanwhile.
+#[test]
+fn image_is_whole_whatever_becomes_of_the_cache() {
+    for (flags, warned) in [(&["-cache-dir="][..], false), (&[], true)] {
+        let fixture = fixture("0.12");
+        fixture.build();
+        let before = read(&fixture.layouts(), "app/latest").documents();
+        fixture.fresh_layers();
+        for phase in ["analyzer", "detector", "restorer", "builder"] {
+            fixture.phase_ok(phase);
+        }
+        fs::remove_dir_all(fixture.path("cache")).unwrap();
+        fs::create_dir(fixture.path("cache")).unwrap();
+        let ended = fixture.phase("exporter", flags, &[]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let after = read(&fixture.layouts(), "app/latest").documents();
+        assert_eq!(before, after, "the same image");
+        for layer in ["environment", "downloads"] {
+            let warning = format!(
+                "Failed to cache layer 'us/deps:{layer}': its contents are not in the cache any more"
+            );
+            assert_eq!(ended.stdout.contains(&warning), warned, "{ended:?}");
+        }
+        let logs = fixture.build();
+        assert_eq!(logs.builder, "environment: new\ndownloads: new\n");
+    }
+}
