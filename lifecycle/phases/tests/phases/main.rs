@@ -20,6 +20,7 @@ mod images;
 mod kill;
 #[cfg(test)]
 mod left_behind;
+#[cfg(test)]
 mod library;
 #[cfg(test)]
 mod rebase;
