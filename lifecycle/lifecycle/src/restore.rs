@@ -3,7 +3,7 @@
 //! | the layer was | what comes back |
 //! |---|---|
 //! | launch | `<layer>.toml` with its metadata, so that the buildpack can say whether it still wants it |
-//! | cache (and build, or launch, or both) | metadata and contents; an empty folder where this build will not look into it ([`needed`]) |
+//! | cache (and build, or launch, or both) | metadata and contents; an empty folder where this build will not look into it (`restore/needed.rs`) |
 //! | build, not cache | nothing: its buildpack makes it anew every time |
 //!
 //! Types are never restored: a buildpack that does not declare a layer again does not want it.
