@@ -166,6 +166,34 @@ fn cached_layers_are_fetched_when_they_are_needed() {
     without.assert_says(&["Skipping restore for layer longshore/deps:wheels"]);
 }
 
+/// A layer that was only published is here until the machine starts anew. What a name leads to is here for good.
+#[test]
+fn named_after_it_was_published() {
+    let registry = TestRegistry::start();
+    let tag = format!("{}/team/app:v1", registry.host());
+    let app = App::copy_of("flask-plain");
+    app.append("app.py", "\n# In no store yet.\n");
+    let longshore = Longshore::copied();
+    let blobs = longshore.home().data().join("longshore/blobs");
+    let published = longshore.build(app.path(), &["--publish", &tag]);
+    let missing = |digest: &Value| {
+        let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+        !blobs.join("sha256").join(hex).is_file()
+    };
+    let manifest = registry.manifest("team/app", published.digest()).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    assert!(layers.iter().any(|layer| missing(&layer["digest"])));
+
+    let named = longshore.build(app.path(), &["-t", "named"]);
+    assert_eq!(named.digest(), published.digest());
+    let lost: Vec<_> = layers
+        .iter()
+        .filter(|layer| missing(&layer["digest"]))
+        .collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
 /// The digest of the blob that a cache image has for a layer.
 fn cached_blob(registry: &TestRegistry, buildpack: &str, layer: &str) -> String {
     let layer = cached_layer(registry, buildpack, layer);
