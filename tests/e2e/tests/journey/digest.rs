@@ -68,6 +68,39 @@ fn empty_cache_another_user_and_closed_files() {
     assert_eq!(built.digest(), expected);
 }
 
+/// A process that compiles remembers names of what it compiled before. Constant sets of texts with such names are compiled to the same all the same.
+#[test]
+fn bytecode_whatever_was_compiled_before() {
+    let longshore = Longshore::copied();
+    let bytecode = |others: &[&str]| {
+        let set = "x = len({'first_word', 'second_word', 'third_word'})\n";
+        let sets = format!("class One:\n    {set}\n\n{set}");
+        let modules = [others, &["sets"]].concat();
+        let setup = format!(
+            "from setuptools import setup\nsetup(name='words', version='1', py_modules={modules:?})\n"
+        );
+        let app = App::copy_of("flask-plain")
+            .with("words/setup.py", setup)
+            .with("words/sets.py", sets);
+        app.append("requirements.txt", "\n./words\n");
+        for name in others {
+            // The largest are compiled first.
+            let names = "first_word = second_word = 1\n".repeat(10_000);
+            app.write(&format!("words/{name}.py"), names);
+        }
+        longshore.build(app.path(), &["-t", "words"]);
+        let print = "import sets; print(open(sets.__cached__, 'rb').read().hex())";
+        let said = longshore.run(&["run", "words", "--", "python", "-c", print]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        said.stdout
+    };
+    // One for each worker.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let others: Vec<_> = (0..cores).map(|number| format!("names{number}")).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    assert_eq!(bytecode(&others), bytecode(&[]));
+}
+
 /// Root builds what only another user may read: it is copied for the sandbox, and becomes the same image.
 #[test]
 fn files_of_another_user() {
