@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use crate::server::{Answer, Server};
 use crate::skip;
@@ -17,9 +19,12 @@ pub fn passing_on(
         let known = kept.lock().expect("no handler panics").get(path).cloned();
         let answer = known.unwrap_or_else(|| {
             let answer = fetch(&format!("{upstream}{path}"));
-            kept.lock()
-                .expect("no handler panics")
-                .insert(path.to_owned(), answer.clone());
+            // A moment in which the mirror could not answer is not kept: whoever asks again shall have the file.
+            if answer.status < 500 {
+                kept.lock()
+                    .expect("no handler panics")
+                    .insert(path.to_owned(), answer.clone());
+            }
             answer
         });
         spoil(path, answer)
@@ -64,7 +69,20 @@ pub fn get(path: &str) -> Option<Vec<u8>> {
     None
 }
 
+/// Tried a few times.
 fn fetch(url: &str) -> Answer {
+    let mut answer = fetch_once(url);
+    for _ in 0..3 {
+        if answer.status < 500 {
+            break;
+        }
+        thread::sleep(Duration::from_secs(2));
+        answer = fetch_once(url);
+    }
+    answer
+}
+
+fn fetch_once(url: &str) -> Answer {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .build()
