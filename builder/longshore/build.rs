@@ -52,10 +52,24 @@ fn workspace_root() -> PathBuf {
         .to_owned()
 }
 
-fn build_launcher(root: &Path) -> Result<(), String> {
-    let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let target_dir = out_dir.join("launcher-target");
+fn out_dir() -> PathBuf {
+    env::var_os("OUT_DIR").expect("cargo sets it").into()
+}
+
+/// cargo, as if nobody were building.
+fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
+    for variable in OUTER_BUILD_VARIABLES {
+        cargo.env_remove(variable);
+    }
+    cargo.current_dir(root);
+    cargo
+}
+
+fn build_launcher(root: &Path) -> Result<(), String> {
+    let out_dir = out_dir();
+    let target_dir = out_dir.join("launcher-target");
+    let mut cargo = cargo(root);
     cargo
         .args([
             "build",
@@ -71,11 +85,7 @@ fn build_launcher(root: &Path) -> Result<(), String> {
         .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
         .arg("--target-dir")
-        .arg(&target_dir)
-        .current_dir(root);
-    for variable in OUTER_BUILD_VARIABLES {
-        cargo.env_remove(variable);
-    }
+        .arg(&target_dir);
     let output = cargo
         .output()
         .map_err(|error| format!("cargo could not be started to build the launcher: {error}"))?;
@@ -93,15 +103,11 @@ fn build_launcher(root: &Path) -> Result<(), String> {
 
 /// Writes the names and versions of a package's crates, itself included; not of those that only run while it is built.
 fn list_crates(root: &Path, package: &str, program: &str) -> Result<(), String> {
-    let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
+    let mut cargo = cargo(root);
     cargo
         .args(["tree", "--quiet", "--locked", "--package", package])
         .args(["--target", "x86_64-unknown-linux-gnu"])
-        .args(["--edges", "normal,no-proc-macro", "--prefix", "none"])
-        .current_dir(root);
-    for variable in OUTER_BUILD_VARIABLES {
-        cargo.env_remove(variable);
-    }
+        .args(["--edges", "normal,no-proc-macro", "--prefix", "none"]);
     let output = cargo
         .output()
         .map_err(|error| format!("cargo could not be started to list crates: {error}"))?;
@@ -119,7 +125,7 @@ fn list_crates(root: &Path, package: &str, program: &str) -> Result<(), String> 
             Some(format!("{name} {version}\n"))
         })
         .collect();
-    let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let out_dir = out_dir();
     let list = out_dir.join(format!("{program}.crates"));
     fs::write(&list, crates.into_iter().collect::<String>())
         .map_err(|error| format!("{} could not be written: {error}", list.display()))

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use buildpack_kit::Message;
 use debian::repository::RepositoryError;
-use fetch::FetchError;
+use fetch::{FetchError, cause_of};
 use registry::RegistryError;
 use sandbox::SandboxError;
 use stack::{AssembleError, ConfigureError, PackagesError, StackError};
@@ -57,24 +57,6 @@ fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
         next = error.source();
     }
     found
-}
-
-/// The first error of a kind among an error and its causes. An [`io::Error`] hides what it wraps, so that is looked into as well.
-fn cause_of<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        if let Some(found) = wrapped.and_then(|inner| cause_of(inner)) {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 pub(crate) fn store(error: &store::StoreError) -> Failure {

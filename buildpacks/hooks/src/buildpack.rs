@@ -32,13 +32,13 @@ impl libcnb::Buildpack for HooksBuildpack {
     fn detect(&self, context: DetectContext<Self>) -> libcnb::Result<DetectResult, HooksError> {
         match hooks::read(&context.app_dir) {
             Ok(hooks) if hooks.is_empty() => DetectResultBuilder::fail().build(),
-            // An unreadable file passes too: this buildpack is optional in our order, and an optional one that fails is left out
-            // silently. The build says what is wrong.
             Ok(hooks) if hooks.predeploy.is_some() => {
                 // predeploy looks into what was installed, so the lifecycle has to bring it back.
                 let plan = BuildPlanBuilder::new().requires(PACKAGES).or().build();
                 DetectResultBuilder::pass().build_plan(plan).build()
             }
+            // An unreadable file passes too: this buildpack is optional in our order, and an optional one that fails is left out
+            // silently. The build says what is wrong.
             Ok(_) | Err(_) => DetectResultBuilder::pass().build(),
         }
     }

@@ -23,9 +23,10 @@ use std::thread;
 /// on what the process has done before: names are interned, and other modules have some of them too. Here everything in a module's code is
 /// held once more while it is written, so that all of it counts as referred to, whatever else there is. marshal also says whether a text is interned,
 /// and texts of one Latin-1 character (or none) are one object for the whole process: before Python 3.12 whatever used one as a name had it interned.
-/// Here all of them are. Last, equal constant sets of a module (`x in {"a", "b"}`, or a display of three and more) are one object, unless the process has had one of its texts
-/// interned: then every place gets a set of its own (`intern_constants` in CPython's codeobject.c), which marshal writes at length. So a module with such sets
-/// is compiled once more, while the texts of the first time are held: then it always has.
+/// Here all of them are. Last, equal constant sets of a module (`x in {"a", "b"}`, or a display of three and more) are one object, unless the
+/// process has had one of their texts interned: then every place gets a set of its own (`intern_constants` in CPython's codeobject.c), which
+/// marshal writes at length. So a module with such sets is compiled once more while the texts of the first time are held, interned: every place
+/// then has its own.
 const WORKER: &str = "\
 import importlib.machinery, importlib.util, marshal, os, sys, types
 
@@ -44,11 +45,12 @@ def hold(value, held):
 def compile_file(path):
     with open(path, 'rb') as file:
         source = file.read()
-    code = importlib.machinery.SourceFileLoader('', path).source_to_code(source, path)
+    loader = importlib.machinery.SourceFileLoader('', path)
+    code = loader.source_to_code(source, path)
     held = []
     hold(code, held)
     if any(type(value) is frozenset for value in held):
-        code = importlib.machinery.SourceFileLoader('', path).source_to_code(source, path)
+        code = loader.source_to_code(source, path)
         hold(code, held)
     # PEP 552: hash-based, unchecked.
     header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, 'little') + importlib.util.source_hash(source)

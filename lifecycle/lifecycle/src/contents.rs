@@ -8,7 +8,7 @@ use cnb_spec::id::{BuildpackId, LayerName};
 use oci_image::layer::Modes;
 use oci_image::{DiffId, TreePath};
 
-use crate::files::is_missing;
+use crate::files::{is_empty_dir, is_missing};
 
 /// The content of a buildpack's layer after the build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,15 +52,13 @@ impl LayersView for LayersFolder<'_> {
     fn layer(&self, buildpack: &BuildpackId, layer: &LayerName) -> io::Result<LayerSource> {
         let path = self.path.join(buildpack.escaped()).join(layer.as_str());
         let left = self.left_behind.get(&(buildpack.clone(), layer.clone()));
-        let found = match std::fs::symlink_metadata(&path) {
-            Err(error) if is_missing(&error) => return Ok(LayerSource::Absent),
-            found => found?,
-        };
-        match left {
-            Some(diff_id) if found.is_dir() && path.read_dir()?.next().is_none() => {
+        match (std::fs::symlink_metadata(&path), left) {
+            (Err(error), _) if is_missing(&error) => Ok(LayerSource::Absent),
+            (Err(error), _) => Err(error),
+            (Ok(_), Some(diff_id)) if is_empty_dir(&path)? => {
                 Ok(LayerSource::LeftBehind { diff_id: *diff_id })
             }
-            _ => Ok(LayerSource::Found(path)),
+            (Ok(_), _) => Ok(LayerSource::Found(path)),
         }
     }
 }

@@ -146,6 +146,11 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Is this a folder, not a link to one, with nothing in it?
+pub(crate) fn is_empty_dir(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.is_dir() && fs::read_dir(path)?.next().is_none())
+}
+
 /// The names in a folder, sorted; none where there is no folder.
 pub(crate) fn names_in(folder: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
     let list = || -> io::Result<Vec<fs::DirEntry>> { fs::read_dir(folder)?.collect() };

@@ -17,6 +17,7 @@ use super::write::ExportedLayer;
 use super::{BuiltBuildpack, ExportInputs};
 use crate::cache::{CachedLayer, LayerCache};
 use crate::contents::{LayerSource, LayersView};
+use crate::files::is_empty_dir;
 use crate::images::ImageError;
 use crate::layers_dir::FoundLayer;
 use crate::output::Output;
@@ -224,10 +225,7 @@ impl Keeper<'_> {
 fn stands_in(layer: &FoundLayer, path: &Path) -> io::Result<bool> {
     let metadata = layer.toml.metadata.as_ref();
     let may_be_left = metadata.is_some_and(|metadata| metadata.get("restore").is_some());
-    if layer.toml.types.launch || !may_be_left || !path.is_dir() {
-        return Ok(false);
-    }
-    Ok(path.read_dir()?.next().is_none())
+    Ok(!layer.toml.types.launch && may_be_left && is_empty_dir(path)?)
 }
 
 fn empty_entry(buildpack: &BuiltBuildpack) -> BuildpackLayers {

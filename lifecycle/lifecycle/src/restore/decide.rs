@@ -171,14 +171,37 @@ mod tests {
         }]
     }
 
-    #[test]
-    fn plan_layers_every_transition() {
-        let element = GroupElement {
+    fn element() -> GroupElement {
+        GroupElement {
             id: "x".parse().unwrap(),
             version: "1".parse().unwrap(),
             api: "0.10".into(),
             homepage: String::new(),
-        };
+        }
+    }
+
+    /// With a layer that the previous image has, or none.
+    fn inputs(in_image: Option<LayerMetadata>) -> RestoreInputs {
+        RestoreInputs {
+            group: Group {
+                group: vec![element()],
+                ..Group::default()
+            },
+            metadata: LayersMetadata {
+                buildpacks: layers(in_image),
+                ..LayersMetadata::default()
+            },
+            layers_dir: PathBuf::new(),
+            skip_layers: false,
+            restores_sbom: true,
+            restores_from_cache_alone: true,
+            plan: Plan::default(),
+        }
+    }
+
+    #[test]
+    fn plan_layers_every_transition() {
+        let element = element();
         let nothing = None;
         let metadata = Some("metadata");
         let contents = Some("contents");
@@ -215,16 +238,8 @@ mod tests {
             for (restores_from_cache_alone, expected) in [(false, before_0_14), (true, since_0_14)]
             {
                 let inputs = RestoreInputs {
-                    group: Group::default(),
-                    metadata: LayersMetadata {
-                        buildpacks: layers(app.clone()),
-                        ..LayersMetadata::default()
-                    },
-                    layers_dir: PathBuf::new(),
-                    skip_layers: false,
-                    restores_sbom: true,
                     restores_from_cache_alone,
-                    plan: Plan::default(),
+                    ..inputs(app.clone())
                 };
                 let cached = CacheMetadata {
                     buildpacks: layers(cache.clone()),
@@ -248,12 +263,7 @@ mod tests {
 
     #[test]
     fn plan_layers_leaves_what_nobody_needs() {
-        let element = GroupElement {
-            id: "x".parse().unwrap(),
-            version: "1".parse().unwrap(),
-            api: "0.10".into(),
-            homepage: String::new(),
-        };
+        let element = element();
         let left = Some(Contents::LeftBehind(A.parse().unwrap()));
         let cached = Some(Contents::Cached(A.parse().unwrap()));
         for (in_image, in_cache, expected) in [
@@ -270,19 +280,8 @@ mod tests {
             };
             let plan = "[[entries]]\n[[entries.requires]]\nname = 'all'\n";
             let inputs = RestoreInputs {
-                group: Group {
-                    group: vec![element.clone()],
-                    ..Group::default()
-                },
-                metadata: LayersMetadata {
-                    buildpacks: layers(in_image.map(layer)),
-                    ..LayersMetadata::default()
-                },
-                layers_dir: PathBuf::new(),
-                skip_layers: false,
-                restores_sbom: true,
-                restores_from_cache_alone: true,
                 plan: toml::from_str(plan).unwrap(),
+                ..inputs(in_image.map(layer))
             };
             let cache = CacheMetadata {
                 buildpacks: layers(Some(layer(in_cache))),
